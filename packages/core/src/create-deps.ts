@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import { createLocalBlobs } from './blobs/local.ts';
+import type { Config } from './config.ts';
+import type { Deps } from './deps.ts';
+import type { Logger } from './logger.ts';
+import { createRegistry } from './providers/registry.ts';
+import { createQueues } from './queues.ts';
+
+type Parts = {
+  config: Config;
+  logger: Logger;
+  /** For our own commands: a lean client, because a pipeline on one that carries BullMQ's 64 scripts costs ten times as much. */
+  redis: Redis;
+  /** For BullMQ's queues. */
+  queueConnection: Redis;
+};
+
+/** Builds the world of a process. The connections stay the caller's to close. */
+export const createDeps = ({ config, logger, redis, queueConnection }: Parts): Deps => ({
+  config,
+  logger,
+  redis,
+  queues: createQueues(queueConnection),
+  blobs: createLocalBlobs(join(config.dataDir, 'blobs')),
+  providers: createRegistry(config),
+  now: Date.now,
+});

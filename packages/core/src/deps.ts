@@ -1,0 +1,18 @@
+import type { Redis } from 'ioredis';
+import type { BlobStore } from './blobs/blob.ts';
+import type { Config } from './config.ts';
+import type { Logger } from './logger.ts';
+import type { Registry } from './providers/provider.ts';
+import type { Queues } from './queues.ts';
+
+/** The passed-in world of a core function. Built once in each `main.ts`; a function asks for the part it needs. */
+export type Deps = {
+  config: Config;
+  logger: Logger;
+  redis: Redis;
+  queues: Queues;
+  blobs: BlobStore;
+  providers: Registry;
+  /** Unix milliseconds. */
+  now: () => number;
+};

@@ -1,0 +1,15 @@
+import { customAlphabet } from 'nanoid';
+
+const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+// 22 characters of base62 are 130.9 random bits (contract 3: at least 128).
+const random22 = customAlphabet(BASE62, 22);
+
+export type IdPrefix = 'job' | 'blob' | 'key' | 'evt' | 'whd' | 'req' | 'lease';
+
+/** A new unguessable id, e.g. `job_0aB…`. It never contains `:` and is never all digits (BullMQ refuses both). */
+export const newId = (prefix: IdPrefix): string => `${prefix}_${random22()}`;
+
+const ID = /^[a-z]+_[0-9A-Za-z]{22}$/;
+
+/** Whether `value` has the form of an id with that prefix: a cheap check before Redis is asked. */
+export const isId = (prefix: IdPrefix, value: string): boolean => value.startsWith(`${prefix}_`) && ID.test(value);

@@ -1,0 +1,141 @@
+import type { ErrorCode } from '../errors.ts';
+import type { TriggerLabel } from '../triggers/label.ts';
+
+/** The job types that exist now; a model serves one or more of them (providers/models.ts). */
+export const JOB_TYPES = ['chat', 'image', 'vision'] as const;
+export type JobType = (typeof JOB_TYPES)[number];
+
+export const JOB_STATUSES = ['queued', 'in_progress', 'cancelling', 'completed', 'failed', 'cancelled', 'unknown_outcome'] as const;
+export type JobStatus = (typeof JOB_STATUSES)[number];
+
+/**
+ * The life of one run of a job. `claim` (lease) and `release` (back to the queue) go back and forth; everything
+ * on the right-hand side without a successor is an end. `retry` starts a new run of the same id.
+ */
+export const TRANSITIONS = {
+  queued: ['in_progress', 'cancelled', 'failed'],
+  in_progress: ['queued', 'cancelling', 'completed', 'failed', 'cancelled', 'unknown_outcome'],
+  cancelling: ['cancelled', 'completed', 'failed', 'unknown_outcome'],
+  completed: [],
+  failed: ['queued'],
+  cancelled: ['queued'],
+  unknown_outcome: ['queued'],
+} as const satisfies Record<JobStatus, readonly JobStatus[]>;
+
+export type TerminalStatus = 'completed' | 'failed' | 'cancelled' | 'unknown_outcome';
+export const TERMINAL_STATUSES = ['completed', 'failed', 'cancelled', 'unknown_outcome'] as const satisfies readonly TerminalStatus[];
+export const isTerminal = (status: JobStatus): status is TerminalStatus => (TERMINAL_STATUSES as readonly string[]).includes(status);
+
+/** A picture a job was given: where to find it, never its bytes (promise 6). */
+export type ImageRef = { kind: 'url'; url: string } | { kind: 'blob'; blobId: string };
+
+export type MessagePart = { type: 'text'; text: string } | { type: 'image'; image: ImageRef };
+export type InputMessage = { role: 'system' | 'developer' | 'user' | 'assistant'; content: string | MessagePart[] };
+
+/** What the client asked about. `text` is what was classified: the text itself, or that of the last user message. */
+export type JobInput = { text: string; images: ImageRef[]; messages?: InputMessage[] };
+
+export type UrlKind = 'image' | 'page' | 'document';
+/** What became of a URL named in the text. Only pictures are read now; pages and documents are listed as `not_read`. */
+export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'not_read' | 'failed'; title?: string };
+
+export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm'; language: string };
+
+export type JobWebhook = { url: string; events: WebhookEventType[] };
+export type WebhookEventType = `job.${TerminalStatus}`;
+
+/** What does not change after acceptance: one JSON field of the record. Inputs over 8 kB live in a blob (`inputBlobId`). */
+export type JobSpec = {
+  tenant: string;
+  keyId: string;
+  type: JobType;
+  trigger: JobTrigger;
+  /** As the client named it: an id or an alias. */
+  model: string;
+  input?: JobInput;
+  inputBlobId?: string;
+  inputPreview: string;
+  parameters: Record<string, unknown>;
+  system: { source: 'installation' | 'key' | 'job'; text?: string };
+  urls: { url: string; kind: UrlKind }[];
+  warnings: string[];
+  metadata: Record<string, string>;
+  priority: number;
+  webhook?: JobWebhook;
+  runAtMs?: number;
+  deadlineSeconds?: number;
+  /** Blobs this job alone owns (attached pictures, large input): erased with it. */
+  ownedBlobIds: string[];
+};
+
+export type AttemptOutcome = 'completed' | 'failed' | 'refused' | 'paused' | 'cancelled' | 'unknown';
+/** One provider call. Written before the call; `outcome` is null until it is known. Times are unix seconds with fraction. */
+export type Attempt = {
+  number: number;
+  provider: string;
+  model: string;
+  startedAt: number;
+  finishedAt: number | null;
+  outcome: AttemptOutcome | null;
+  error: JobError | null;
+};
+
+export type JobError = { code: ErrorCode; message: string; param?: string; providerCode?: string };
+
+export type Usage = { inputTokens?: number; outputTokens?: number; images?: number };
+
+export type StoredImage = {
+  blobId: string;
+  mediaType: string;
+  width: number;
+  height: number;
+  bytes: number;
+  sha256: string;
+  expiresMs: number;
+  revisedPrompt?: string;
+};
+export type TextOutput = { kind: 'text'; text: string; finishReason: string };
+export type ImageOutput = { kind: 'images'; images: StoredImage[] };
+export type JobOutput = TextOutput | ImageOutput;
+
+/** The record as Redis holds it. */
+export type JobRecord = {
+  id: string;
+  spec: JobSpec;
+  status: JobStatus;
+  /** 1 for the first run; `/retry` adds one. */
+  run: number;
+  createdMs: number;
+  /** When the current run was queued, if it is not the first. */
+  queuedMs?: number;
+  startedMs?: number;
+  finishedMs?: number;
+  expiresMs?: number;
+  attempts: Attempt[];
+  /** Provider calls made by earlier runs of this id. */
+  earlierCalls: number;
+  output?: JobOutput;
+  /** Set instead of `output` when the result is over 32 kB. */
+  outputBlobId?: string;
+  usage?: Usage;
+  costUsd?: number;
+  servedBy?: { provider: string; model: string };
+  error?: JobError;
+  sources?: Source[];
+  warnings: string[];
+  cancelRequested: boolean;
+  /** Stream id of the terminal event of this run. */
+  endEventId?: string;
+};
+
+/** Attempts that use up the budget of three: provider pauses (429, 529) do not. */
+export const countedAttempts = (attempts: Attempt[]): number => attempts.filter(({ outcome }) => outcome !== 'paused').length;
+
+export const MAX_ATTEMPTS = 3;
+
+/** When this run fails `deadline_exceeded` without a further call, in unix ms; counted from its acceptance. */
+export const deadlineMs = (job: Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs'>): number | undefined =>
+  job.spec.deadlineSeconds === undefined ? undefined : (job.queuedMs ?? job.createdMs) + job.spec.deadlineSeconds * 1000;
+
+/** The id of the BullMQ message of a run: a re-sent message is harmless, a retry is a new one. */
+export const messageId = (jobId: string, run: number): string => `${jobId}-${run}`;

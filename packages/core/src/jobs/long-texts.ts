@@ -1,0 +1,19 @@
+import { readBlob } from '../blobs/store.ts';
+import type { Deps } from '../deps.ts';
+import { AppError } from '../errors.ts';
+import type { JobInput, JobOutput, JobRecord, JobSpec } from './job.ts';
+
+/** The input of a job, wherever it lives. @throws AppError `storage_error`, `not_found`. */
+export const readInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: JobSpec): Promise<JobInput> => {
+  if (spec.input) return spec.input;
+  if (!spec.inputBlobId) throw new AppError('internal_error', 'The job has no input.');
+  const { bytes } = await readBlob(deps, spec.inputBlobId, spec.tenant);
+  return JSON.parse(bytes.toString());
+};
+
+/** The output of a job, wherever it lives; undefined while there is none. @throws AppError `storage_error`, `not_found`. */
+export const readOutput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, job: JobRecord): Promise<JobOutput | undefined> => {
+  if (!job.outputBlobId) return job.output;
+  const { bytes } = await readBlob(deps, job.outputBlobId, job.spec.tenant);
+  return JSON.parse(bytes.toString());
+};

@@ -1,0 +1,79 @@
+import { signedBlobUrl } from '../blobs/signed-url.ts';
+import type { Deps } from '../deps.ts';
+import type { Attempt, JobError, JobOutput, JobRecord, Source, Usage } from './job.ts';
+import { readOutput } from './long-texts.ts';
+
+const seconds = (ms: number | undefined): number | null => (ms === undefined ? null : Math.floor(ms / 1000));
+
+const presentError = (error: JobError | undefined | null) =>
+  error
+    ? { code: error.code, message: error.message, ...(error.param && { param: error.param }), ...(error.providerCode && { provider_code: error.providerCode }) }
+    : null;
+
+const presentAttempt = (attempt: Attempt) => ({
+  number: attempt.number,
+  provider: attempt.provider,
+  model: attempt.model,
+  started_at: attempt.startedAt,
+  finished_at: attempt.finishedAt,
+  outcome: attempt.outcome,
+  error: presentError(attempt.error),
+});
+
+const presentUsage = (usage: Usage | undefined) =>
+  usage ? { input_tokens: usage.inputTokens ?? null, output_tokens: usage.outputTokens ?? null, images: usage.images ?? 0 } : null;
+
+const presentOutput = (config: Deps['config'], output: JobOutput | undefined, language: string) => {
+  if (!output) return null;
+  if (output.kind === 'text') return { text: output.text, finish_reason: output.finishReason, language, citations: [] };
+  return {
+    images: output.images.map((image) => ({
+      blob_id: image.blobId,
+      url: signedBlobUrl(config, image.blobId, image.expiresMs),
+      media_type: image.mediaType,
+      width: image.width,
+      height: image.height,
+      bytes: image.bytes,
+      sha256: image.sha256,
+      revised_prompt: image.revisedPrompt ?? null,
+    })),
+  };
+};
+
+const presentSources = (job: JobRecord): { url: string; kind: string; status: string; title: string | null }[] => {
+  const sources: Source[] = job.sources ?? job.spec.urls.map((named) => ({ ...named, status: 'pending' as const }));
+  return sources.map(({ url, kind, status, title }) => ({ url, kind, status, title: title ?? null }));
+};
+
+/** The job as a client sees it (contract 4). @throws AppError `storage_error` when a long result cannot be read back. */
+export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, job: JobRecord) => {
+  const { spec } = job;
+  return {
+    id: job.id,
+    object: 'job' as const,
+    type: spec.type,
+    status: job.status,
+    run: job.run,
+    trigger: spec.trigger,
+    model: spec.model,
+    served_by: job.servedBy ?? null,
+    input_preview: spec.inputPreview,
+    output: presentOutput(deps.config, await readOutput(deps, job), spec.trigger.language),
+    usage: presentUsage(job.usage),
+    cost_usd: job.costUsd ?? null,
+    system_prompt: { source: spec.system.source },
+    sources: presentSources(job),
+    attempts: job.attempts.map(presentAttempt),
+    error: presentError(job.error),
+    warnings: job.warnings,
+    session_id: null,
+    metadata: spec.metadata,
+    priority: spec.priority,
+    created_at: seconds(job.createdMs),
+    run_at: seconds(spec.runAtMs),
+    started_at: seconds(job.startedMs),
+    finished_at: seconds(job.finishedMs),
+    expires_at: seconds(job.expiresMs),
+  };
+};
+export type PresentedJob = Awaited<ReturnType<typeof presentJob>>;

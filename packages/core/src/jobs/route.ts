@@ -1,0 +1,56 @@
+import type { Deps } from '../deps.ts';
+import { AppError } from '../errors.ts';
+import { classify } from '../triggers/classify.ts';
+import { detectLanguage } from '../triggers/language.ts';
+import { JOB_CATALOG } from './catalog.ts';
+import type { JobInput, JobTrigger, JobType, UrlKind } from './job.ts';
+import type { Submission } from './submission.ts';
+
+type Asked = { submission: Pick<Submission, 'type' | 'model'>; input: JobInput; urls: { url: string; kind: UrlKind }[] };
+export type Route = { type: JobType; trigger: JobTrigger; model: string; warnings: string[] };
+
+const hasPicture = ({ input, urls }: Asked): boolean =>
+  input.images.length > 0 ||
+  urls.some(({ kind }) => kind === 'image') ||
+  (input.messages ?? []).some(({ content }) => typeof content !== 'string' && content.some(({ type }) => type === 'image'));
+
+/** The type the request itself decides: named, or the only one its model serves. */
+const requestedType = (deps: Pick<Deps, 'providers'>, { submission }: Asked): JobType | undefined => {
+  const served = submission.model === undefined ? undefined : deps.providers.typesOf(submission.model);
+  const { type } = submission;
+  if (type !== undefined && type !== 'auto') {
+    if (served && !served.includes(type)) {
+      throw new AppError('model_type_mismatch', `${submission.model} does not serve ${type} jobs; it serves ${served.join(', ')}.`, { param: 'model' });
+    }
+    return type;
+  }
+  return served?.length === 1 ? served[0] : undefined;
+};
+
+/**
+ * Decides which job a message asks for and which model name serves it: the request first, then the trigger classifier.
+ * @throws AppError `model_not_found`, `model_type_mismatch`, `invalid_request`, each with `param`.
+ */
+export const decideType = async (deps: Pick<Deps, 'providers'>, asked: Asked): Promise<Route> => {
+  const { submission, input } = asked;
+  const language = detectLanguage(input.text).language;
+  const requested = requestedType(deps, asked);
+  if (requested) {
+    if (requested === 'vision' && !hasPicture(asked)) throw new AppError('invalid_request', 'input: a vision job needs a picture.', { param: 'input' });
+    if (requested === 'image' && input.text.trim() === '') throw new AppError('invalid_request', 'input: an image job needs a text.', { param: 'input' });
+    const trigger: JobTrigger = { label: requested, confidence: 1, source: 'request', language };
+    return { type: requested, trigger, model: submission.model ?? JOB_CATALOG[requested].defaultModel, warnings: [] };
+  }
+  const { label, confidence, source } = classify({ text: input.text, hasImage: input.images.length > 0 });
+  const trigger: JobTrigger = { label, confidence, source, language };
+  if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [] };
+  const served = deps.providers.typesOf(submission.model);
+  if (served.includes(label)) return { type: label, trigger, model: submission.model, warnings: [] };
+  const type: JobType = served.includes('vision') && hasPicture(asked) ? 'vision' : (served[0] ?? 'chat');
+  return {
+    type,
+    trigger,
+    model: submission.model,
+    warnings: [`The message asks for ${label}, which ${submission.model} does not serve: it was run as ${type}.`],
+  };
+};

@@ -1,0 +1,199 @@
+import type { Redis } from 'ioredis';
+import { loadScript } from '../redis.ts';
+import type { Attempt, AttemptOutcome, JobError, JobRecord, JobStatus, TerminalStatus } from './job.ts';
+
+/** Zset of everything that is not at its end (jobs, deliveries); score: unix ms at which the sweep looks at it. */
+export const DUE = 'fana:due';
+/** Zset of ended jobs; score: unix ms of expiry. */
+export const ENDED = 'fana:ended';
+
+export const jobKey = (id: string): string => `fana:job:${id}`;
+export const eventsKey = (id: string): string => `fana:events:${id}`;
+export const tenantJobsKey = (tenant: string): string => `fana:tenant:${tenant}:jobs`;
+export const tenantDeliveriesKey = (tenant: string): string => `fana:tenant:${tenant}:deliveries`;
+/** Pub/sub channel of one job: published at every new event. */
+export const jobChannel = (id: string): string => `fana:job:${id}`;
+/** Pub/sub channel on which workers hear the ids of jobs to stop. */
+export const CANCEL_CHANNEL = 'fana:cancel';
+
+/** A lease lasts as long as BullMQ's lock (design 4): a dead worker's job is free after at most this. */
+export const LEASE_MS = 10_000;
+/** The sweep looks at a lapsed lease this long after its end: BullMQ's own stalled check comes first. */
+const GRACE_MS = 4_000;
+/** The sweep looks for the message of a queued record this long after its acceptance. */
+export const FIRST_CHECK_MS = 10_000;
+/** Events stay readable this long after the end (contract 4). */
+const EVENTS_TTL_SECONDS = 600;
+
+const scripts = {
+  accept: loadScript(import.meta.url, './accept.lua'),
+  claim: loadScript(import.meta.url, './claim.lua'),
+  beginAttempt: loadScript(import.meta.url, './begin-attempt.lua'),
+  settleAttempt: loadScript(import.meta.url, './settle-attempt.lua'),
+  appendDelta: loadScript(import.meta.url, './append-delta.lua'),
+  finish: loadScript(import.meta.url, './finish.lua'),
+  release: loadScript(import.meta.url, './release.lua'),
+  renew: loadScript(import.meta.url, './renew.lua'),
+  cancel: loadScript(import.meta.url, './cancel.lua'),
+  retry: loadScript(import.meta.url, './retry.lua'),
+  erase: loadScript(import.meta.url, './erase.lua'),
+};
+
+/** Turns a flat HGETALL reply into a record. */
+export const decodeRecord = (id: string, hash: Record<string, string>): JobRecord => {
+  const attempts: Attempt[] = [];
+  const attemptCount = Number(hash['attempt_count'] ?? 0);
+  for (let number = 1; number <= attemptCount; number++) {
+    const line = hash[`attempt:${number}`];
+    if (line !== undefined) attempts.push(JSON.parse(line));
+  }
+  const spec = JSON.parse(hash['spec'] ?? '{}');
+  return {
+    id,
+    spec,
+    status: hash['status'] as JobStatus,
+    run: Number(hash['run']),
+    createdMs: Number(hash['created_ms']),
+    attempts,
+    earlierCalls: Number(hash['earlier_calls'] ?? 0),
+    warnings: hash['result_warnings'] === undefined ? spec.warnings : [...spec.warnings, ...JSON.parse(hash['result_warnings'])],
+    cancelRequested: hash['status'] === 'cancelling',
+    ...(hash['queued_ms'] !== undefined && { queuedMs: Number(hash['queued_ms']) }),
+    ...(hash['started_ms'] !== undefined && { startedMs: Number(hash['started_ms']) }),
+    ...(hash['finished_ms'] !== undefined && { finishedMs: Number(hash['finished_ms']) }),
+    ...(hash['expires_ms'] !== undefined && { expiresMs: Number(hash['expires_ms']) }),
+    ...(hash['output'] !== undefined && { output: JSON.parse(hash['output']) }),
+    ...(hash['output_blob'] !== undefined && { outputBlobId: hash['output_blob'] }),
+    ...(hash['usage'] !== undefined && { usage: JSON.parse(hash['usage']) }),
+    ...(hash['cost_usd'] !== undefined && { costUsd: Number(hash['cost_usd']) }),
+    ...(hash['served_by'] !== undefined && { servedBy: JSON.parse(hash['served_by']) }),
+    ...(hash['error'] !== undefined && { error: JSON.parse(hash['error']) }),
+    ...(hash['sources'] !== undefined && { sources: JSON.parse(hash['sources']) }),
+    ...(hash['end_event'] !== undefined && { endEventId: hash['end_event'] }),
+  };
+};
+
+/** One submission on its way into Redis. */
+export type AcceptItem = {
+  id: string;
+  tenant: string;
+  spec: string;
+  type: string;
+  keyId: string;
+  requestsPerMinute: number;
+  idempotencyKey: string;
+  fingerprint: string;
+  runAtMs: number;
+  deadlineSeconds: number;
+};
+export type AcceptReply = { kind: 'accepted' | 'replayed' | 'mismatch' | 'limited'; id: string; createdMs: number; remaining: number; resetSeconds: number };
+
+export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
+  const args: (string | number)[] = [items.length];
+  for (const item of items) {
+    args.push(item.id, item.tenant, item.spec, item.keyId, item.requestsPerMinute, item.idempotencyKey);
+    args.push(item.fingerprint, item.runAtMs, item.deadlineSeconds, FIRST_CHECK_MS, item.type);
+  }
+  const replies = (await scripts.accept(redis, [DUE], args)) as [AcceptReply['kind'], string, string | number, number, number][];
+  return replies.map(([kind, id, createdMs, remaining, resetSeconds]) => ({ kind, id, createdMs: Number(createdMs), remaining, resetSeconds }));
+};
+
+export const readJob = async (redis: Redis, id: string): Promise<JobRecord | undefined> => {
+  const hash = await redis.hgetall(jobKey(id));
+  return hash['spec'] === undefined ? undefined : decodeRecord(id, hash);
+};
+
+export type ClaimReply = { kind: 'gone' } | { kind: 'stale' } | { kind: 'leased'; untilMs: number } | { kind: 'claimed'; job: JobRecord };
+
+export const claimJob = async (redis: Redis, id: string, run: number, lease: string): Promise<ClaimReply> => {
+  const [kind, ...rest] = (await scripts.claim(redis, [jobKey(id), DUE, eventsKey(id)], [id, run, lease, LEASE_MS, GRACE_MS])) as string[];
+  if (kind === 'leased') return { kind, untilMs: Number(rest[0]) };
+  if (kind !== 'claimed') return { kind: kind === 'gone' ? 'gone' : 'stale' };
+  const hash: Record<string, string> = {};
+  for (let i = 0; i < rest.length; i += 2) hash[rest[i] as string] = rest[i + 1] as string;
+  return { kind, job: decodeRecord(id, hash) };
+};
+
+export type BeginReply = { kind: 'begun'; number: number } | { kind: 'lost' } | { kind: 'cancelling' };
+
+export const beginAttempt = async (redis: Redis, id: string, lease: string, provider: string, model: string): Promise<BeginReply> => {
+  const [kind, number] = (await scripts.beginAttempt(redis, [jobKey(id), eventsKey(id)], [lease, provider, model, id])) as [string, number];
+  if (kind === 'begun') return { kind, number };
+  return { kind: kind === 'cancelling' ? 'cancelling' : 'lost' };
+};
+
+/** Closes the open attempt while the run goes on. False: the lease is lost. */
+export const settleAttempt = async (redis: Redis, id: string, lease: string, outcome: AttemptOutcome, error?: JobError): Promise<boolean> =>
+  (await scripts.settleAttempt(redis, [jobKey(id)], [lease, outcome, error ? JSON.stringify(error) : ''])) === 1;
+
+/** Publishes a piece of output. False: the lease is lost. */
+export const appendDelta = async (redis: Redis, id: string, lease: string, attempt: number, delta: string): Promise<boolean> =>
+  (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, delta, id])) === 1;
+
+export type Delivery = { id: string; spec: string };
+export type FinishInput = {
+  id: string;
+  tenant: string;
+  run: number;
+  /** Empty: the job must still be queued. */
+  lease: string;
+  status: TerminalStatus;
+  attempt?: { outcome: AttemptOutcome; error?: JobError };
+  lastDelta?: string;
+  resultTtlMs: number;
+  delivery?: Delivery | undefined;
+  fields: Record<string, string | number>;
+};
+export type FinishReply = { kind: 'finished'; endEventId: string; finishedMs: number; expiresMs: number } | { kind: 'lost'; status: string };
+
+export const finishJob = async (redis: Redis, input: FinishInput): Promise<FinishReply> => {
+  const { id, attempt, delivery } = input;
+  const args = [
+    id,
+    input.lease,
+    input.run,
+    input.status,
+    attempt?.outcome ?? '',
+    attempt?.error ? JSON.stringify(attempt.error) : '',
+    input.lastDelta ?? '',
+    input.resultTtlMs,
+    delivery?.id ?? '',
+    delivery?.spec ?? '',
+    input.tenant,
+    EVENTS_TTL_SECONDS,
+    ...Object.entries(input.fields).flat(),
+  ];
+  const reply = (await scripts.finish(redis, [jobKey(id), DUE, eventsKey(id), ENDED], args)) as string[];
+  if (reply[0] !== 'finished') return { kind: 'lost', status: reply[1] ?? '' };
+  return { kind: 'finished', endEventId: reply[1] ?? '', finishedMs: Number(reply[2]), expiresMs: Number(reply[3]) };
+};
+
+export type ReleaseInput = { id: string; lease: string; attempt?: { outcome: AttemptOutcome; error?: JobError }; delayMs: number };
+
+export const releaseJob = async (redis: Redis, { id, lease, attempt, delayMs }: ReleaseInput): Promise<'released' | 'lost' | 'cancelling'> =>
+  (await scripts.release(
+    redis,
+    [jobKey(id), DUE, eventsKey(id)],
+    [id, lease, attempt?.outcome ?? '', attempt?.error ? JSON.stringify(attempt.error) : '', Math.ceil(delayMs), FIRST_CHECK_MS],
+  )) as 'released' | 'lost' | 'cancelling';
+
+export type LeaseState = 'held' | 'cancelling' | 'lost';
+
+/** Renews every lease of this process in one call; the reply has the order of `held`. */
+export const renewLeases = async (redis: Redis, held: { id: string; lease: string }[]): Promise<LeaseState[]> =>
+  (await scripts.renew(redis, [DUE], [LEASE_MS, GRACE_MS, ...held.flatMap(({ id, lease }) => [id, lease])])) as LeaseState[];
+
+/** Marks a running job as cancelling and tells its worker; returns the status before, '' if there is no such job. */
+export const requestCancel = async (redis: Redis, id: string): Promise<JobStatus | ''> => (await scripts.cancel(redis, [jobKey(id)], [id])) as JobStatus | '';
+
+export const restartJob = async (redis: Redis, id: string, run: number): Promise<{ kind: 'retried'; run: number } | { kind: 'refused' } | { kind: 'gone' }> => {
+  const [kind, value] = (await scripts.retry(redis, [jobKey(id), DUE, eventsKey(id), ENDED], [id, FIRST_CHECK_MS, run])) as [string, number];
+  if (kind === 'retried') return { kind, run: value };
+  return { kind: kind === 'gone' ? 'gone' : 'refused' };
+};
+
+export const eraseJobKeys = async (redis: Redis, id: string, tenant: string): Promise<'erased' | 'running' | 'gone'> =>
+  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id])) as
+    | 'erased'
+    | 'running'
+    | 'gone';

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { AppError } from '../errors.ts';
+import { anyParameters } from './catalog.ts';
+import { JOB_TYPES, TERMINAL_STATUSES, type WebhookEventType } from './job.ts';
+
+/** Longest text of one message: far over any model's window, far under the body limit. */
+export const MAX_TEXT_CHARS = 1_000_000;
+export const MAX_IMAGES = 16;
+const MAX_RUN_AT_SECONDS = 30 * 24 * 3600;
+
+const text = z.string().max(MAX_TEXT_CHARS, `must have at most ${MAX_TEXT_CHARS} characters`);
+const webUrl = z
+  .string()
+  .max(8192)
+  .refine((value) => /^https?:\/\//i.test(value) && URL.canParse(value), 'must be an http or https URL');
+
+const image = z.union(
+  [
+    z.strictObject({ url: webUrl }),
+    z.strictObject({ data: z.string().min(1), media_type: z.string().max(100).optional() }),
+    z.strictObject({ blob_id: z.string() }),
+  ],
+  { error: 'must be {"url"}, {"data","media_type"} or {"blob_id"}' },
+);
+
+const contentPart = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('text'), text }),
+  z.strictObject({
+    type: z.literal('image_url'),
+    image_url: z.strictObject({
+      url: z
+        .string()
+        .refine(
+          (value) => value.startsWith('data:') || (/^https?:\/\//i.test(value) && value.length <= 8192 && URL.canParse(value)),
+          'must be an http, https or data URL',
+        ),
+      detail: z.enum(['auto', 'low', 'high']).optional(),
+    }),
+  }),
+]);
+
+const message = z.strictObject({
+  role: z.enum(['system', 'developer', 'user', 'assistant']),
+  content: z.union([text, z.array(contentPart).min(1).max(100)], { error: 'must be a string or a list of content parts' }),
+  name: z.string().max(64).optional(),
+});
+
+const JOB_EVENTS = TERMINAL_STATUSES.map((status): WebhookEventType => `job.${status}`);
+
+export const metadataSchema = z
+  .record(z.string().max(64, 'keys have at most 64 characters'), z.string().max(512, 'values have at most 512 characters'))
+  .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs');
+
+/** Fields of the contract whose features are not built yet: refused by name, never ignored. */
+export const NOT_BUILT_YET = ['session_id', 'language', 'retrieval', 'max_cost_usd'] as const;
+
+const textInput = z.strictObject({ text: text.optional(), images: z.array(image).max(MAX_IMAGES).optional() });
+const messagesInput = z.strictObject({ messages: z.array(message).min(1).max(2000) });
+
+/** The body of `POST /v1/jobs` but its `input`, which `parseSubmission` checks by the form it has. */
+const envelope = z.strictObject({
+  type: z.enum(['auto', ...JOB_TYPES]).optional(),
+  input: z.unknown(),
+  model: z.string().min(1).max(200).optional(),
+  parameters: anyParameters.optional(),
+  system: text.optional(),
+  webhook: z
+    .strictObject({
+      url: webUrl,
+      events: z
+        .array(z.enum(JOB_EVENTS as [WebhookEventType, ...WebhookEventType[]]))
+        .min(1)
+        .max(JOB_EVENTS.length)
+        .optional(),
+    })
+    .optional(),
+  priority: z.int().min(1).max(10).optional(),
+  run_at: z.number().min(0).optional(),
+  deadline_seconds: z.int().min(1).max(MAX_RUN_AT_SECONDS).optional(),
+  metadata: metadataSchema.optional(),
+});
+
+export type SubmittedInput = z.output<typeof textInput> | z.output<typeof messagesInput>;
+export type SubmittedImage = z.output<typeof image>;
+export type Submission = Omit<z.output<typeof envelope>, 'input'> & { input: SubmittedInput };
+
+/** The first issue of a failed parse as our error; `prefix` is the field that was parsed. */
+const invalid = (error: z.ZodError, prefix: string[] = []): AppError => {
+  const issue = error.issues[0];
+  const path = [...prefix, ...(issue?.path ?? [])];
+  if (issue?.code === 'unrecognized_keys') {
+    const param = [...path, issue.keys[0]].join('.');
+    return new AppError('invalid_request', `Unknown field: ${param}.`, { param });
+  }
+  const param = path.join('.');
+  return new AppError('invalid_request', `${param || 'The body'}: ${issue?.message ?? 'is not valid'}.`, param ? { param } : {});
+};
+
+/** Runs a schema over a body. @throws AppError `invalid_request` with the path of the first bad field as `param`. */
+export const parseWith = <T extends z.ZodType>(schema: T, value: unknown, prefix: string[] = []): z.output<T> => {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw invalid(parsed.error, prefix);
+};
+
+const parseInput = (input: unknown): SubmittedInput => {
+  if (typeof input === 'string') return { text: parseWith(text, input, ['input']) };
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    throw new AppError('invalid_request', 'input: must be a string, {"text","images"} or {"messages"}.', { param: 'input' });
+  }
+  return 'messages' in input ? parseWith(messagesInput, input, ['input']) : parseWith(textInput, input, ['input']);
+};
+
+/**
+ * Checks the body of `POST /v1/jobs`.
+ * @throws AppError `invalid_request` or `unsupported_parameter`, with `param`.
+ */
+export const parseSubmission = (body: unknown, nowMs: number): Submission => {
+  if (typeof body === 'object' && body !== null) {
+    for (const name of NOT_BUILT_YET) {
+      if (name in body) throw new AppError('unsupported_parameter', `${name} is not supported yet.`, { param: name });
+    }
+  }
+  const parsed = parseWith(envelope, body);
+  if (parsed.run_at !== undefined && parsed.run_at > nowMs / 1000 + MAX_RUN_AT_SECONDS) {
+    throw new AppError('invalid_request', 'run_at: must be at most 30 days ahead.', { param: 'run_at' });
+  }
+  return { ...parsed, input: parseInput(parsed.input) };
+};

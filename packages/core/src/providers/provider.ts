@@ -1,0 +1,64 @@
+import type { JobType, Usage } from '../jobs/job.ts';
+
+export const PROVIDER_NAMES = ['groq', 'openai', 'anthropic', 'simulated'] as const;
+export type ProviderName = (typeof PROVIDER_NAMES)[number];
+
+/** A picture on its way to a provider, as a data URL there: `mediaType` by its magic bytes. */
+export type PictureBytes = { bytes: Buffer; mediaType: string };
+
+export type ChatPart = { type: 'text'; text: string } | { type: 'image'; picture: PictureBytes; detail?: 'auto' | 'low' | 'high' };
+export type ChatMessage = { role: 'system' | 'user' | 'assistant'; content: string | ChatPart[] };
+
+/** A chat or vision call. `parameters` are those of the job type's schema (jobs/catalog.ts), not yet in the provider's words. */
+export type ChatRequest = { model: string; messages: ChatMessage[]; parameters: Record<string, unknown> };
+export type ChatResult = { text: string; finishReason: string; usage: Usage; model: string };
+
+/** A picture call; with `pictures` it edits them, else it makes new ones. */
+export type ImageRequest = { model: string; prompt: string; pictures: PictureBytes[]; parameters: Record<string, unknown> };
+export type MadePicture = { bytes: Buffer; revisedPrompt?: string };
+export type ImageResult = { images: MadePicture[]; usage: Usage; model: string };
+
+/** What every call is given: `signal` aborts the upstream request; `onDelta` hears text as it comes. */
+export type CallOptions = { signal: AbortSignal; onDelta?: (text: string) => void };
+
+/**
+ * One provider account. Each function makes exactly one upstream request (no retries of its own: the queue retries).
+ * @throws AppError with `provider` set: what is known of the outcome (contract promise 2), mapped once in providers/.
+ */
+export type Provider = {
+  name: ProviderName;
+  /** Chat, and vision where the model can see. */
+  chat?: (request: ChatRequest, options: CallOptions) => Promise<ChatResult>;
+  image?: (request: ImageRequest, options: CallOptions) => Promise<ImageResult>;
+};
+
+/** What a job of a given model and type is served by, in order: the next one only when the account lacks the one before. */
+export type Target = { provider: Provider; model: string; warnings: string[] };
+
+export type ModelInfo = {
+  id: string;
+  /** The id an alias stands for now; absent for a model itself. */
+  aliasOf?: string;
+  ownedBy: ProviderName;
+  types: JobType[];
+  shutdownDate?: string;
+  successor?: string;
+};
+
+export type Registry = {
+  /** No provider key is set: everything is served by the simulated provider, and says so. */
+  simulated: boolean;
+  /** The types a model or alias serves. @throws AppError `model_not_found` (param `model`). */
+  typesOf: (name: string) => JobType[];
+  /**
+   * Who serves `name` for `type`, in order.
+   * @throws AppError `model_not_found`, `model_not_available` (its vendor's key is missing; names the variable) or `model_type_mismatch`, each with param `model`.
+   */
+  targets: (name: string, type: JobType) => Target[];
+  /** Remembers for this process that an account answered 404 for a model, so that its successor is asked first. */
+  noteMissing: (provider: ProviderName, model: string) => void;
+  /** Price in USD of a finished call, or undefined when the catalogue has no price: unknown is never 0. */
+  costUsd: (provider: ProviderName, model: string, usage: Usage) => number | undefined;
+  /** Every model and alias that can be asked for now. */
+  list: () => ModelInfo[];
+};
