@@ -1,0 +1,39 @@
+import { AppError, toAppError } from '@fana/core/errors.ts';
+import { Hono } from 'hono';
+import type { ApiDeps } from './api-deps.ts';
+import type { Environment } from './environment.ts';
+import { errorBody, errorHeaders, STATUS } from './errors.ts';
+import { requestContext } from './middleware/request-context.ts';
+import { blobRoutes } from './routes/blobs.ts';
+import { healthRoutes } from './routes/health.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { keyRoutes } from './routes/keys.ts';
+import { modelRoutes } from './routes/models.ts';
+import { triggerRoutes } from './routes/triggers.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
+
+/** The API: middleware in order, then one line for each resource. */
+export const createApp = (deps: ApiDeps): Hono<Environment> => {
+  const app = new Hono<Environment>();
+  app.use(requestContext);
+
+  app.route('/', healthRoutes(deps));
+  app.route('/v1/jobs', jobRoutes(deps));
+  app.route('/v1/triggers', triggerRoutes(deps));
+  app.route('/v1/models', modelRoutes(deps));
+  app.route('/v1/blobs', blobRoutes(deps));
+  app.route('/v1/admin/keys', keyRoutes(deps));
+  app.route('/v1/webhook_endpoints', webhookRoutes(deps));
+
+  app.notFound((c) => {
+    const error = new AppError('not_found', `There is no ${c.req.method} ${c.req.path}.`);
+    return c.json(errorBody(error, c.var.requestId), 404);
+  });
+  app.onError((thrown, c) => {
+    const error = toAppError(thrown);
+    if (error.code === 'internal_error') deps.logger.error({ err: error.cause ?? error, request_id: c.var.requestId }, 'request failed');
+    for (const [name, value] of Object.entries(errorHeaders(error))) c.header(name, value);
+    return c.json(errorBody(error, c.var.requestId), STATUS[error.code]);
+  });
+  return app;
+};

@@ -1,0 +1,42 @@
+import { ConfigError, loadConfig } from '@fana/core/config.ts';
+import { createDeps } from '@fana/core/create-deps.ts';
+import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
+import { createLogger } from '@fana/core/logger.ts';
+import { assertUsable, connectProducer, connectSubscriber } from '@fana/core/redis.ts';
+import { onShutdown } from '@fana/core/shutdown.ts';
+import { createKeyRing } from '@fana/core/tenants/keys.ts';
+import { loadLanguageDetector } from '@fana/core/triggers/language.ts';
+import { createApp } from './app.ts';
+import { createJobWatcher } from './job-watcher.ts';
+import { listen } from './listen.ts';
+
+/** Requests under way are answered within this at the end; open event streams are cut, their readers resume elsewhere. */
+const DRAIN_MS = 10_000;
+
+const start = async (): Promise<void> => {
+  const config = loadConfig(process.env);
+  const logger = createLogger('api', config.logLevel);
+  const redis = connectProducer(config.redis.url);
+  const bull = connectProducer(config.redis.url);
+  const subscriber = connectSubscriber(config.redis.url);
+  for (const connection of [redis, bull, subscriber]) connection.on('error', (error) => logger.warn({ err: error }, 'redis connection'));
+  await Promise.all([assertUsable(redis), assertUsable(bull), loadLanguageDetector()]);
+  const core = createDeps({ config, logger, redis, queueConnection: bull });
+  const keys = await createKeyRing({ ...core, subscriber });
+  const deps = { ...core, keys, acceptor: createAcceptor(core), watcher: createJobWatcher(subscriber) };
+  const server = await listen(createApp(deps), config.http);
+  logger.info({ port: config.http.port, simulated: deps.providers.simulated }, 'api is ready');
+
+  onShutdown(logger, async (phase) => {
+    await phase('drain', DRAIN_MS, () => server.drain());
+    await phase('close', 2000, async () => {
+      await deps.queues.close();
+      for (const connection of [redis, bull, subscriber]) connection.disconnect();
+    });
+  });
+};
+
+start().catch((error: unknown) => {
+  console.error(error instanceof ConfigError ? error.message : error);
+  process.exit(1);
+});

@@ -1,0 +1,49 @@
+import { appendDelta } from '@fana/core/jobs/store.ts';
+import type { Redis } from 'ioredis';
+
+/** Pieces of text are published together at most this often (design 9). */
+const FLUSH_EVERY_MS = 40;
+
+export type OutputStream = {
+  /** A new attempt begins: text not yet published belongs to the one before and is dropped. */
+  restart: (attempt: number) => void;
+  write: (text: string) => void;
+  /** Ends the stream and returns what was not published yet: it goes out with the end of the run. */
+  close: () => Promise<string>;
+};
+
+/** Publishes the output of a run while it is made. `onLost` hears that another worker holds the job. */
+export const createOutputStream = (redis: Redis, jobId: string, lease: string, onLost: () => void): OutputStream => {
+  let buffer = '';
+  let attempt = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+
+  const flush = (): void => {
+    timer = undefined;
+    const text = buffer;
+    buffer = '';
+    if (text === '') return;
+    writing = writing.then(async () => {
+      if (!(await appendDelta(redis, jobId, lease, attempt, text))) onLost();
+    });
+  };
+
+  return {
+    restart(number) {
+      attempt = number;
+      buffer = '';
+    },
+    write(text) {
+      buffer += text;
+      timer ??= setTimeout(flush, FLUSH_EVERY_MS);
+    },
+    async close() {
+      clearTimeout(timer);
+      await writing;
+      const rest = buffer;
+      buffer = '';
+      return rest;
+    },
+  };
+};

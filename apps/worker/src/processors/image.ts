@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { saveBlob } from '@fana/core/blobs/store.ts';
+import type { Deps } from '@fana/core/deps.ts';
+import { AppError } from '@fana/core/errors.ts';
+import type { Source, StoredImage } from '@fana/core/jobs/job.ts';
+import type { MadePicture } from '@fana/core/providers/provider.ts';
+import { inspectPicture } from '@fana/core/web/inspect-picture.ts';
+import { readPicture } from '@fana/core/web/read-picture.ts';
+import type { Processor } from './processor.ts';
+
+/** A paid picture is worth waiting for a store that is away: 0.2 + 0.4 + … + 6.4 s. */
+const STORE_ROUNDS = 6;
+
+const store = async (deps: Deps, tenant: string, made: MadePicture): Promise<StoredImage> => {
+  const { mediaType, width, height } = await inspectPicture(made.bytes);
+  for (let round = 0; ; round++) {
+    try {
+      const blob = await saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height });
+      return {
+        blobId: blob.id,
+        mediaType,
+        width,
+        height,
+        bytes: blob.bytes,
+        sha256: blob.sha256,
+        expiresMs: blob.expiresMs,
+        ...(made.revisedPrompt !== undefined && { revisedPrompt: made.revisedPrompt }),
+      };
+    } catch (cause) {
+      if (round === STORE_ROUNDS) throw new AppError('result_not_stored', 'The picture was made, but it could not be stored.', { cause });
+      await sleep(200 * 2 ** round);
+    }
+  }
+};
+
+/**
+ * Makes pictures, or edits the ones attached or linked. They are stored before the job ends; their bytes never enter Redis.
+ * A picture to edit that cannot be used fails the job `image_unreadable` before any provider call.
+ */
+export const processImage: Processor = async (deps, run) => {
+  const { job, input } = run;
+  const linked = job.spec.urls.filter(({ kind }) => kind === 'image');
+  const pictures = await Promise.all(
+    [...input.images, ...linked.map(({ url }) => ({ kind: 'url' as const, url }))].map((image) => readPicture(deps, job.spec.tenant, image, run.signal)),
+  );
+  const { result, target } = await run.call(deps.providers.targets(job.spec.model, 'image'), (to, signal) => {
+    if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
+    return to.provider.image({ model: to.model, prompt: input.text, pictures, parameters: job.spec.parameters }, { signal });
+  });
+  const images = await Promise.all(result.images.map((made) => store(deps, job.spec.tenant, made)));
+  const usage = { ...result.usage, images: images.length };
+  const sources: Source[] = job.spec.urls.map(({ url, kind }) => ({ url, kind, status: kind === 'image' ? 'read' : 'not_read' }));
+  return {
+    output: { kind: 'images', images },
+    usage,
+    servedBy: { provider: target.provider.name, model: result.model },
+    warnings: target.warnings,
+    costUsd: deps.providers.costUsd(target.provider.name, target.model, usage),
+    ...(sources.length > 0 && { sources }),
+  };
+};

@@ -1,0 +1,34 @@
+import type { Deps } from '@fana/core/deps.ts';
+import type { AttemptOutcome, ImageOutput, JobError, JobInput, JobRecord, Source, TextOutput, Usage } from '@fana/core/jobs/job.ts';
+import type { Target } from '@fana/core/providers/provider.ts';
+
+/** What a processor may do while it holds a job: see `runJob`. */
+export type Run = {
+  job: JobRecord;
+  /** The input, read back from its blob if it was long. */
+  input: JobInput;
+  /** Aborted by cancel, shutdown, deadline and the loss of the lease. */
+  signal: AbortSignal;
+  /**
+   * Makes one provider call: its line is in the ledger before `call` runs. Serves the targets in order: the next one only when the
+   * account lacks the model before it.
+   */
+  call: <T>(targets: Target[], call: (target: Target, signal: AbortSignal) => Promise<T>) => Promise<{ result: T; target: Target }>;
+  /** Publishes a piece of output text. */
+  emit: (text: string) => void;
+};
+
+export type ProcessResult = {
+  output: TextOutput | ImageOutput;
+  usage: Usage;
+  servedBy: { provider: string; model: string };
+  warnings: string[];
+  costUsd?: number | undefined;
+  sources?: Source[];
+};
+
+/** Runs one job type. Throws AppError; everything else is for `runJob` to decide. */
+export type Processor = (deps: Deps, run: Run) => Promise<ProcessResult>;
+
+/** How the open attempt is to be written down. */
+export type AttemptEnd = { outcome: AttemptOutcome; error?: JobError };

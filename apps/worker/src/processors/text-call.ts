@@ -1,0 +1,58 @@
+import type { Deps } from '@fana/core/deps.ts';
+import type { InputMessage, JobRecord } from '@fana/core/jobs/job.ts';
+import type { ChatMessage, ChatPart, PictureBytes } from '@fana/core/providers/provider.ts';
+import type { ProcessResult, Run } from './processor.ts';
+
+/** The system prompt that applies: the job's, else the key's, else the installation's (the last one given wins). */
+const systemPrompt = (deps: Deps, job: JobRecord): string => job.spec.system.text ?? deps.config.systemPrompt;
+
+/** Pictures of the conversation by their place: see `readPictures`. */
+export type MessagePictures = Map<string, PictureBytes>;
+export const pictureKey = (message: number, part: number): string => `${message}.${part}`;
+
+const toParts = (message: InputMessage, at: number, pictures: MessagePictures): ChatMessage['content'] => {
+  if (typeof message.content === 'string') return message.content;
+  return message.content.flatMap((part, partAt): ChatPart[] => {
+    if (part.type === 'text') return [part];
+    const picture = pictures.get(pictureKey(at, partAt));
+    return picture ? [{ type: 'image', picture }] : [];
+  });
+};
+
+/** The messages of a conversation as providers take them: one system prompt first, then what the client sent. */
+export const conversation = (deps: Deps, run: Run, pictures: MessagePictures, extra: PictureBytes[]): ChatMessage[] => {
+  const system = systemPrompt(deps, run.job);
+  const head: ChatMessage[] = system === '' ? [] : [{ role: 'system', content: system }];
+  const { messages, text } = run.input;
+  const turns: ChatMessage[] = messages
+    ? messages.map((message, at) => ({ role: message.role === 'developer' ? 'system' : message.role, content: toParts(message, at, pictures) }))
+    : [{ role: 'user', content: text }];
+  if (extra.length > 0) addPictures(turns, extra, run.job.spec.parameters['detail']);
+  return [...head, ...turns];
+};
+
+/** Puts pictures behind the text of the last user message. */
+const addPictures = (turns: ChatMessage[], pictures: PictureBytes[], detail: unknown): void => {
+  const last = turns.findLast(({ role }) => role === 'user');
+  if (!last) return;
+  const parts: ChatPart[] = typeof last.content === 'string' ? (last.content.trim() === '' ? [] : [{ type: 'text', text: last.content }]) : last.content;
+  const level: { detail?: 'auto' | 'low' | 'high' } = detail === 'low' || detail === 'high' || detail === 'auto' ? { detail } : {};
+  last.content = [...parts, ...pictures.map((picture): ChatPart => ({ type: 'image', picture, ...level }))];
+};
+
+/** Makes the one call of a chat or vision job, publishing its text as it comes. */
+export const callForText = async (deps: Deps, run: Run, messages: ChatMessage[]): Promise<ProcessResult> => {
+  const { job } = run;
+  const { detail: _detail, ...parameters } = job.spec.parameters;
+  const { result, target } = await run.call(deps.providers.targets(job.spec.model, job.spec.type), (to, signal) => {
+    if (!to.provider.chat) throw new Error(`provider ${to.provider.name} has no chat`);
+    return to.provider.chat({ model: to.model, messages, parameters }, { signal, onDelta: run.emit });
+  });
+  return {
+    output: { kind: 'text', text: result.text, finishReason: result.finishReason },
+    usage: result.usage,
+    servedBy: { provider: target.provider.name, model: result.model },
+    warnings: target.warnings,
+    costUsd: deps.providers.costUsd(target.provider.name, target.model, result.usage),
+  };
+};

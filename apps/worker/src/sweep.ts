@@ -1,0 +1,106 @@
+import { expiredBlobs, removeBlobs } from '@fana/core/blobs/store.ts';
+import type { Deps } from '@fana/core/deps.ts';
+import { toAppError } from '@fana/core/errors.ts';
+import { isId } from '@fana/core/ids.ts';
+import { messageOf } from '@fana/core/jobs/acceptor.ts';
+import { endJob } from '@fana/core/jobs/end.ts';
+import { eraseJob } from '@fana/core/jobs/erase.ts';
+import { deadlineMs, isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
+import { DUE, ENDED, readJob } from '@fana/core/jobs/store.ts';
+import { readDelivery } from '@fana/core/webhooks/store.ts';
+
+/** How often a sweep is due: the whole repair of a dead worker's job stays under the 20 s of promise 1. */
+export const SWEEP_EVERY_MS = 2000;
+
+/** Records looked at in one round; rounds follow each other while there are more. */
+const ROUND = 200;
+const MAX_ROUNDS = 50;
+/** A queued job whose message was sent again is looked at again after half its age, within these bounds: a deep backlog is not re-sent all the time. */
+const AGAIN_MIN_MS = 10_000;
+const AGAIN_MAX_MS = 300_000;
+
+/**
+ * Mends every gap between two steps: a record without a message, a lease that ran out, an event not published, a deadline that passed in
+ * the queue; and removes what has expired. Each repair is safe to repeat: a message that is there already is left alone.
+ */
+export const sweep = async (deps: Deps): Promise<void> => {
+  await sweepDue(deps);
+  await sweepExpiredJobs(deps);
+  await sweepExpiredBlobs(deps);
+};
+
+const sweepDue = async (deps: Deps): Promise<void> => {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const ids = await deps.redis.zrangebyscore(DUE, '-inf', deps.now(), 'LIMIT', 0, ROUND);
+    for (const id of ids) await guarded(deps, id, () => (isId('whd', id) ? mendDelivery(deps, id) : mendJob(deps, id)));
+    if (ids.length < ROUND) return;
+  }
+};
+
+/** One broken record must not keep the sweep from the others: it is logged, and looked at again later. */
+const guarded = async (deps: Deps, id: string, mend: () => Promise<void>): Promise<void> => {
+  try {
+    await mend();
+  } catch (thrown) {
+    const error = toAppError(thrown);
+    if (error.code === 'unavailable') throw error;
+    deps.logger.error({ err: thrown, id }, 'the sweep could not mend a record');
+    await lookAgain(deps, id, deps.now() + AGAIN_MAX_MS);
+  }
+};
+
+const lookAgain = (deps: Deps, id: string, atMs: number): Promise<unknown> => deps.redis.zadd(DUE, 'XX', Math.round(atMs), id);
+
+const mendJob = async (deps: Deps, id: string): Promise<void> => {
+  const job = await readJob(deps.redis, id);
+  if (!job || isTerminal(job.status)) {
+    await deps.redis.zrem(DUE, id);
+    return;
+  }
+  const nowMs = deps.now();
+  const deadline = deadlineMs(job);
+  if (job.status === 'queued' && deadline !== undefined && deadline <= nowMs) {
+    await endJob(deps, job, { status: 'failed', lease: '', error: { code: 'deadline_exceeded', message: 'The job did not end before its deadline.' } });
+    return;
+  }
+  await deps.queues.enqueue([messageOf(id, job.run, job.spec, (job.spec.runAtMs ?? 0) - nowMs)]);
+  await lookAgain(deps, id, Math.min(nextLook(job, nowMs), deadline ?? Number.POSITIVE_INFINITY));
+};
+
+const nextLook = (job: JobRecord, nowMs: number): number => {
+  if (job.status !== 'queued') return nowMs + AGAIN_MIN_MS / 2;
+  return nowMs + Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MIN_MS, (nowMs - (job.queuedMs ?? job.createdMs)) / 2));
+};
+
+const mendDelivery = async (deps: Deps, id: string): Promise<void> => {
+  const delivery = await readDelivery(deps.redis, id);
+  if (delivery?.status !== 'pending') {
+    await deps.redis.zrem(DUE, id);
+    return;
+  }
+  const run = delivery.attempts.length + 1;
+  await deps.queues.enqueue([{ queue: 'webhook', messageId: `${id}-${run}`, message: { id, run }, delayMs: (delivery.nextAttemptMs ?? 0) - deps.now() }]);
+  await lookAgain(deps, id, deps.now() + AGAIN_MIN_MS);
+};
+
+const sweepExpiredJobs = async (deps: Deps): Promise<void> => {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const ids = await deps.redis.zrangebyscore(ENDED, '-inf', deps.now(), 'LIMIT', 0, ROUND);
+    for (const id of ids) {
+      await guarded(deps, id, async () => {
+        const job = await readJob(deps.redis, id);
+        if (job && isTerminal(job.status)) await eraseJob(deps, job, { keepPictures: true });
+      });
+      await deps.redis.zrem(ENDED, id);
+    }
+    if (ids.length < ROUND) return;
+  }
+};
+
+const sweepExpiredBlobs = async (deps: Deps): Promise<void> => {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const ids = await expiredBlobs(deps, ROUND);
+    await removeBlobs(deps, ids);
+    if (ids.length < ROUND) return;
+  }
+};
