@@ -1,13 +1,33 @@
-import { defineConfig } from 'rolldown';
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { defineConfig, type Plugin } from 'rolldown';
 
 // Everything is bundled but native parts and packages that load files of their own at run time.
 const outside = [/^sharp(\/|$)/, /^pino(\/|$)/, /^fasttext\.wasm\.js(\/|$)/];
 
+const core = join(import.meta.dirname, 'packages/core/src');
+
+/** Copies what core loads with `new URL('./name', import.meta.url)` flat beside the bundle, where that URL then points. */
+const besideTheBundle: Plugin = {
+  name: 'beside-the-bundle',
+  generateBundle() {
+    const seen = new Map<string, string>();
+    for (const path of globSync('**/*.{lua,bin}', { cwd: core })) {
+      const fileName = basename(path);
+      const other = seen.get(fileName);
+      if (other !== undefined) this.error(`packages/core/src/${path} and packages/core/src/${other} have the same name: one would replace the other in dist/`);
+      seen.set(fileName, path);
+      this.emitFile({ type: 'asset', fileName, source: readFileSync(join(core, path)) });
+    }
+  },
+};
+
 export default defineConfig({
-  input: { main: 'src/main.ts' },
+  // `config` lets `npm start` read the settings as the processes will, before it starts any.
+  input: { main: 'src/main.ts', config: join(core, 'config.ts') },
   platform: 'node',
   external: outside,
+  plugins: [besideTheBundle],
   transform: { target: 'node24' },
-  moduleTypes: { '.lua': 'text' },
-  output: { dir: 'dist', format: 'esm', entryFileNames: '[name].mjs', sourcemap: true, cleanDir: true },
+  output: { dir: 'dist', format: 'esm', entryFileNames: '[name].mjs', chunkFileNames: '[name]-[hash].mjs', sourcemap: true, cleanDir: true },
 });

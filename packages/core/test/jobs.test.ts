@@ -46,7 +46,14 @@ describe('submit', () => {
   it('answers a job that can be read back as it was accepted', async () => {
     const { job } = await submit({ type: 'image', input: 'draw a fox', parameters: { n: 2 }, metadata: { order: '42' }, priority: 1 });
     expect(await reread(job.id)).toEqual(job);
-    expect(await presentJob(deps, job)).toMatchObject({ object: 'job', status: 'queued', type: 'image', metadata: { order: '42' }, attempts: [], output: null });
+    expect(await presentJob(deps, job)).toMatchObject({
+      object: 'job',
+      status: 'queued',
+      type: 'image',
+      metadata: { order: '42' },
+      attempts: [],
+      output: null,
+    });
   });
 
   it('accepts many at once, each exactly once, in one order', async () => {
@@ -77,7 +84,10 @@ describe('submit', () => {
 
   it('keeps long input and attached bytes out of Redis', async () => {
     const png = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(3000, 7)]);
-    const { job } = await submit({ type: 'vision', input: { text: `look ${'x'.repeat(9000)}`, images: [{ data: png.toString('base64'), media_type: 'image/png' }] } });
+    const { job } = await submit({
+      type: 'vision',
+      input: { text: `look ${'x'.repeat(9000)}`, images: [{ data: png.toString('base64'), media_type: 'image/png' }] },
+    });
     const stored = await deps.redis.hget(`fana:job:${job.id}`, 'spec');
     expect(stored?.length).toBeLessThan(3000);
     expect(job.spec.ownedBlobIds).toHaveLength(2);
@@ -133,7 +143,12 @@ describe('a run', () => {
   it('goes back to the queue with its attempt closed', async () => {
     const job = await claimed();
     await beginAttempt(deps.redis, job.id, 'lease_1', 'simulated', 'm');
-    const released = await releaseJob(deps.redis, { id: job.id, lease: 'lease_1', attempt: { outcome: 'failed', error: { code: 'provider_unavailable', message: 'x' } }, delayMs: 0 });
+    const released = await releaseJob(deps.redis, {
+      id: job.id,
+      lease: 'lease_1',
+      attempt: { outcome: 'failed', error: { code: 'provider_unavailable', message: 'x' } },
+      delayMs: 0,
+    });
     expect(released).toBe('released');
     expect(await reread(job.id)).toMatchObject({ status: 'queued', attempts: [{ outcome: 'failed', error: { code: 'provider_unavailable' } }] });
   });
@@ -147,7 +162,16 @@ describe('a run', () => {
     await beginAttempt(deps.redis, job.id, 'lease_2', 'simulated', 'm');
     await endJob(deps, job, { status: 'completed', lease: 'lease_2', lastDelta: 'Hello', attempt: { outcome: 'completed' } });
     const events = await readEvents(deps.redis, job.id, '');
-    expect(events.map(({ type }) => type)).toEqual(['job.queued', 'job.started', 'output.delta', 'job.queued', 'job.started', 'output.reset', 'output.delta', 'job.completed']);
+    expect(events.map(({ type }) => type)).toEqual([
+      'job.queued',
+      'job.started',
+      'output.delta',
+      'job.queued',
+      'job.started',
+      'output.reset',
+      'output.delta',
+      'job.completed',
+    ]);
     expect(events[0]?.id).toBe(`${job.createdMs}-0`);
     expect(await readEvents(deps.redis, job.id, events[4]?.id ?? '')).toEqual(events.slice(5));
   });
@@ -198,7 +222,11 @@ describe('retry', () => {
 
 describe('erase', () => {
   it('leaves no key, no list entry and no bytes behind', async () => {
-    const { job } = await submit({ type: 'vision', input: { text: 'what?', images: [{ data: Buffer.from('marker-4711').toString('base64') }] }, webhook: { url: 'http://127.0.0.1:1/' } });
+    const { job } = await submit({
+      type: 'vision',
+      input: { text: 'what?', images: [{ data: Buffer.from('marker-4711').toString('base64') }] },
+      webhook: { url: 'https://example.com/hook' },
+    });
     await cancelJob(deps, job);
     await eraseJob(deps, await reread(job.id));
     expect(await readJob(deps.redis, job.id)).toBeUndefined();

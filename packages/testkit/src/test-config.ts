@@ -1,10 +1,18 @@
-import { mkdtempSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '@fana/core/config.ts';
 
 /** The admin key of every test configuration that does not set its own. */
 export const TEST_ADMIN_KEY = 'test-admin-key-0123456789-0123456789';
+
+/** A folder that does not exist yet and is removed when this process ends. */
+const temporaryFolder = (): string => {
+  const folder = join(tmpdir(), `fana-data-${randomUUID()}`);
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+};
 
 /**
  * A configuration for a test, built by the product's own `loadConfig` from `overrides` (names of environment variables)
@@ -14,7 +22,7 @@ export const TEST_ADMIN_KEY = 'test-admin-key-0123456789-0123456789';
  */
 export const testConfig = (overrides: Record<string, string> = {}): Config =>
   loadConfig({
-    FANA_DATA_DIR: overrides['FANA_DATA_DIR'] ?? mkdtempSync(join(tmpdir(), 'fana-data-')),
+    FANA_DATA_DIR: overrides['FANA_DATA_DIR'] ?? temporaryFolder(),
     REDIS_URL: 'redis://127.0.0.1:1',
     FANA_ADMIN_KEY: TEST_ADMIN_KEY,
     FANA_SIGNING_SECRET: 'test-signing-secret-0123456789-0123456789',

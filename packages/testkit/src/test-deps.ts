@@ -1,4 +1,4 @@
-import { type Config } from '@fana/core/config.ts';
+import type { Config } from '@fana/core/config.ts';
 import { createDeps } from '@fana/core/create-deps.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { createLogger } from '@fana/core/logger.ts';

@@ -32,11 +32,12 @@ const keepBytes = async (build: Build, data: string, mediaType: string | undefin
 };
 
 const imageRef = async (build: Build, image: SubmittedImage, param: string): Promise<ImageRef> => {
-  if ('url' in image) return { kind: 'url', url: image.url };
-  if ('data' in image) return keepBytes(build, image.data, image.media_type, `${param}.data`);
-  const blob = isId('blob', image.blob_id) ? await findBlob(build.deps, image.blob_id, build.tenant) : undefined;
+  if (image.url !== undefined) return { kind: 'url', url: image.url };
+  if (image.data !== undefined) return keepBytes(build, image.data, image.media_type, `${param}.data`);
+  const id = image.blob_id ?? '';
+  const blob = isId('blob', id) ? await findBlob(build.deps, id, build.tenant) : undefined;
   if (!blob) throw new AppError('not_found', `${param}.blob_id: there is no such blob.`, { param: `${param}.blob_id` });
-  return { kind: 'blob', blobId: image.blob_id };
+  return { kind: 'blob', blobId: id };
 };
 
 const buildMessages = async (build: Build, messages: Extract<Submission['input'], { messages: unknown }>['messages']): Promise<InputMessage[]> => {

@@ -82,7 +82,8 @@ export type Attempt = {
 
 export type JobError = { code: ErrorCode; message: string; param?: string; providerCode?: string };
 
-export type Usage = { inputTokens?: number; outputTokens?: number; images?: number };
+/** `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; they are not shown. */
+export type Usage = { inputTokens?: number; outputTokens?: number; images?: number; cachedInputTokens?: number; imageInputTokens?: number };
 
 export type StoredImage = {
   blobId: string;

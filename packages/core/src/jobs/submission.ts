@@ -14,14 +14,9 @@ const webUrl = z
   .max(8192)
   .refine((value) => /^https?:\/\//i.test(value) && URL.canParse(value), 'must be an http or https URL');
 
-const image = z.union(
-  [
-    z.strictObject({ url: webUrl }),
-    z.strictObject({ data: z.string().min(1), media_type: z.string().max(100).optional() }),
-    z.strictObject({ blob_id: z.string() }),
-  ],
-  { error: 'must be {"url"}, {"data","media_type"} or {"blob_id"}' },
-);
+const image = z
+  .strictObject({ url: webUrl.optional(), data: z.string().min(1).optional(), media_type: z.string().max(100).optional(), blob_id: z.string().optional() })
+  .refine(({ url, data, blob_id }) => [url, data, blob_id].filter((given) => given !== undefined).length === 1, 'must have one of url, data and blob_id');
 
 const contentPart = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('text'), text }),

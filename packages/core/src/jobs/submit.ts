@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { findUrls } from '../triggers/urls.ts';
+import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
 import { parametersOf } from './catalog.ts';
 import { buildInput } from './input.ts';
@@ -94,6 +95,7 @@ const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
  */
 export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, body: unknown, options: SubmitOptions): Promise<SubmitResult> => {
   const submission = parseSubmission(body, deps.now());
+  if (submission.webhook) assertAllowedUrl(submission.webhook.url, deps.config.web.allowPrivateNetwork, 'webhook.url');
   const ownedBlobIds: string[] = [];
   let reply: Awaited<ReturnType<Acceptor['accept']>>;
   const id = newId('job');

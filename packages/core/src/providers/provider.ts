@@ -55,6 +55,11 @@ export type Registry = {
    * @throws AppError `model_not_found`, `model_not_available` (its vendor's key is missing; names the variable) or `model_type_mismatch`, each with param `model`.
    */
   targets: (name: string, type: JobType) => Target[];
+  /**
+   * Refuses parameters that the model `name` stands for cannot do, so that a submission learns it at the door and not from a failed job.
+   * @throws AppError `unsupported_parameter` (param `parameters.<name>`), and what `targets` throws for an unknown model.
+   */
+  checkParameters: (name: string, type: JobType, parameters: Record<string, unknown>) => void;
   /** Remembers for this process that an account answered 404 for a model, so that its successor is asked first. */
   noteMissing: (provider: ProviderName, model: string) => void;
   /** Price in USD of a finished call, or undefined when the catalogue has no price: unknown is never 0. */

@@ -1,0 +1,35 @@
+import { AppError } from '@fana/core/errors.ts';
+import { cleanText } from '@fana/core/jobs/input.ts';
+import { MAX_TEXT_CHARS, parseWith } from '@fana/core/jobs/submission.ts';
+import { classify } from '@fana/core/triggers/classify.ts';
+import { detectLanguage } from '@fana/core/triggers/language.ts';
+import { Hono } from 'hono';
+import { z } from 'zod';
+import type { ApiDeps } from '../api-deps.ts';
+import type { Environment } from '../environment.ts';
+import { allowOnly } from '../method-not-allowed.ts';
+import { authenticate } from '../middleware/authenticate.ts';
+import { readJson } from '../middleware/body.ts';
+import { limits } from '../middleware/limits.ts';
+
+/** As `POST /v1/jobs`, whose input this text would be. */
+const MAX_BYTES = 10_000_000;
+const bodySchema = z.strictObject({
+  text: z.string().max(MAX_TEXT_CHARS, `must have at most ${MAX_TEXT_CHARS} characters`),
+  has_image: z.boolean().default(false),
+});
+
+/** `/v1/triggers`: what the classifier would make of a message; nothing is fetched, stored or asked of a model. */
+export const triggerRoutes = (deps: Pick<ApiDeps, 'keys' | 'redis'>): Hono<Environment> => {
+  const routes = new Hono<Environment>();
+  routes.post('/classify', authenticate(deps.keys, 'jobs'), limits(deps), async (c) => {
+    const { body } = await readJson(c, MAX_BYTES);
+    const asked = parseWith(bodySchema, body);
+    const text = cleanText(asked.text);
+    if (text.trim() === '' && !asked.has_image) throw new AppError('invalid_request', 'text: must not be empty.', { param: 'text' });
+    const { label, confidence, source, urls } = classify({ text, hasImage: asked.has_image });
+    return c.json({ label, confidence, source, language: detectLanguage(text).language, urls: urls.map(({ url, kind }) => ({ url, kind })) });
+  });
+  routes.all('/classify', allowOnly('POST'));
+  return routes;
+};

@@ -1,0 +1,255 @@
+import type { Agent, Dispatcher } from 'undici';
+
+/** Time and size limits of one call. */
+export type Limits = {
+  /** From the written request to the head of the reply. */
+  firstByteMs: number;
+  /** Between two pieces of the reply. */
+  idleMs: number;
+  /** From the call to the last byte. */
+  totalMs: number;
+  /** Of the reply's body. */
+  maxBytes: number;
+};
+
+/** Why a call was given up on this side; `dropped`: by the SDK, which could not go on reading. */
+export type StopReason = 'aborted' | 'dropped' | 'first_byte' | 'idle' | 'total' | 'too_large' | 'sent_twice';
+
+/** What is known of a call; contract promise 2 is read off it. */
+export type CallState = {
+  /** The request was handed to a connected socket. Before that nothing can have happened at the provider. */
+  written: boolean;
+  /** The whole reply was received, whatever its status. */
+  complete: boolean;
+  stopped?: StopReason;
+  /** The head of the reply; `text` is the body of one that is not 2xx. */
+  reply?: { status: number; headers: Headers; text?: string };
+};
+
+/** What an SDK calls the network with. `Response` keeps SDKs from probing for it with a request of their own. */
+export type CallFetch = ((input: string | URL | Request, init?: RequestInit) => Promise<Response>) & { Response: typeof Response };
+
+/** One provider call: `fetch` may be used for one request, `state` says what became of it. */
+export type Call = { fetch: CallFetch; state: CallState };
+
+/** After the last event of a stream its end is waited for this long, so that the connection can be used again. */
+const DRAIN_MS = 1000;
+
+/** A slow reader is waited for above this; below, the end of a reply is seen at once and its connection is free again. */
+const BUFFERED_BYTES = 65_536;
+
+/** The error a call ends with when we gave it up; never an `AbortError`, which SDK streams swallow. */
+class CallStopped extends Error {
+  constructor(reason: StopReason) {
+    super(`provider call stopped: ${reason}`);
+    this.name = 'CallStopped';
+  }
+}
+
+const TIMEOUTS: Readonly<Record<string, StopReason>> = { UND_ERR_HEADERS_TIMEOUT: 'first_byte', UND_ERR_BODY_TIMEOUT: 'idle' };
+
+const headersOf = (raw: Record<string, string | string[] | undefined>): Headers => {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(raw)) {
+    for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) headers.append(name, one);
+  }
+  return headers;
+};
+
+/** The whole request in memory, so that head and body are written to the socket in one go: it was written, or it was not. */
+const encode = async (init: RequestInit): Promise<{ headers: Record<string, string>; body: Buffer | null }> => {
+  const headers = Object.fromEntries(new Headers(init.headers));
+  if (init.body === undefined || init.body === null) return { headers, body: null };
+  if (typeof init.body === 'string') return { headers, body: Buffer.from(init.body) };
+  // Response encodes forms as multipart and tells the boundary.
+  const encoded = new Response(init.body);
+  const type = encoded.headers.get('content-type');
+  if (type !== null) headers['content-type'] ??= type;
+  return { headers, body: Buffer.from(await encoded.arrayBuffer()) };
+};
+
+/** How a reply's body reaches the SDK. `push` answers false when nobody can take more now. */
+type Sink = { response: Response | undefined; push: (chunk: Buffer) => boolean; end: () => Response | undefined; fail: (error: Error) => void };
+
+/** Event streams go on as they come. */
+const streaming = (status: number, headers: Headers, flow: { resume: () => void; abandon: () => void }): Sink => {
+  let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => {
+        feed = controller;
+      },
+      pull: flow.resume,
+      cancel: () => {
+        feed = undefined;
+        flow.abandon();
+      },
+    },
+    { highWaterMark: BUFFERED_BYTES, size: (chunk) => chunk?.byteLength ?? 0 },
+  );
+  return {
+    response: new Response(body, { status, headers }),
+    push: (chunk) => {
+      feed?.enqueue(chunk);
+      return feed === undefined || (feed.desiredSize ?? 0) > 0;
+    },
+    end: () => {
+      feed?.close();
+      feed = undefined;
+      return undefined;
+    },
+    fail: (error) => {
+      feed?.error(error);
+      feed = undefined;
+    },
+  };
+};
+
+/** Everything else is answered once it is complete, so that a cut body is never taken for a reply. */
+const collecting = (reply: NonNullable<CallState['reply']>): Sink => {
+  const chunks: Buffer[] = [];
+  return {
+    response: undefined,
+    push: (chunk) => {
+      chunks.push(chunk);
+      return true;
+    },
+    end: () => {
+      const body = Buffer.concat(chunks);
+      const ok = reply.status >= 200 && reply.status < 300;
+      if (!ok) reply.text = body.toString('utf8', 0, 65_536);
+      const empty = body.length === 0 || reply.status === 204 || reply.status === 205 || reply.status === 304;
+      // Response takes 200 to 599; a stranger status is kept in `reply`.
+      const status = reply.status >= 200 && reply.status <= 599 ? reply.status : 502;
+      return new Response(empty ? null : body, { status, headers: reply.headers });
+    },
+    fail: () => {},
+  };
+};
+
+/** Follows one request through the dispatcher and keeps `state` true at every moment. */
+class CallHandler implements Dispatcher.DispatchHandler {
+  readonly response: Promise<Response>;
+  readonly #resolve: (response: Response) => void;
+  readonly #reject: (error: Error) => void;
+  readonly #state: CallState;
+  readonly #limits: Limits;
+  readonly #done: () => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #sink: Sink | undefined;
+  #received = 0;
+  #settled = false;
+
+  constructor(state: CallState, limits: Limits, done: () => void) {
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    this.response = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#state = state;
+    this.#limits = limits;
+    this.#done = done;
+  }
+
+  /** Gives the call up. One that is not written yet never will be: `onRequestStart` sees it. */
+  stop(reason: StopReason): void {
+    if (this.#settled) return;
+    this.#state.stopped ??= reason;
+    this.#fail(new CallStopped(this.#state.stopped));
+    this.#controller?.abort(new CallStopped(this.#state.stopped));
+  }
+
+  // Called right before the first byte goes to a connected socket (undici client-h1 writeH1); an abort in here writes nothing.
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#state.written) this.#state.stopped ??= 'sent_twice';
+    this.#controller = controller;
+    if (this.#state.stopped) controller.abort(new CallStopped(this.#state.stopped));
+    else this.#state.written = true;
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, raw: Record<string, string | string[] | undefined>): void {
+    if (status < 200) return;
+    const headers = headersOf(raw);
+    this.#state.reply = { status, headers };
+    const events = status < 300 && (headers.get('content-type') ?? '').startsWith('text/event-stream');
+    this.#sink = events
+      ? streaming(status, headers, { resume: () => controller.resume(), abandon: () => this.#abandon(controller) })
+      : collecting(this.#state.reply);
+    if (this.#sink.response) this.#resolve(this.#sink.response);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#received += chunk.length;
+    if (this.#received > this.#limits.maxBytes) this.stop('too_large');
+    else if (this.#sink?.push(chunk) === false) controller.pause();
+  }
+
+  onResponseEnd(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#state.complete = true;
+    const response = this.#sink?.end();
+    if (response) this.#resolve(response);
+    this.#done();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    const reason = 'code' in error && typeof error.code === 'string' ? TIMEOUTS[error.code] : undefined;
+    if (reason && !this.#settled) this.#state.stopped ??= reason;
+    this.#fail(error);
+  }
+
+  #fail(error: Error): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#reject(error);
+    this.#sink?.fail(error);
+    this.#done();
+  }
+
+  /** The reader has all it wants: the rest is let through for a moment, then the connection is given up. */
+  #abandon(controller: Dispatcher.DispatchController): void {
+    if (this.#settled) return;
+    controller.resume();
+    setTimeout(() => this.stop('dropped'), DRAIN_MS).unref();
+  }
+}
+
+/**
+ * Prepares one call. `signal` gives it up: before the request is written nothing is sent, after it the connection is cut at once.
+ * The SDK is not given `signal` itself, so that a reply that is complete is never thrown away.
+ */
+export const createCall = (agent: Agent, limits: Limits, signal: AbortSignal): Call => {
+  const state: CallState = { written: false, complete: false };
+  const send = async (input: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    const { headers, body } = await encode(init);
+    const onAbort = (): void => handler.stop('aborted');
+    const onDrop = (): void => handler.stop('dropped');
+    const timer = setTimeout(() => handler.stop('total'), limits.totalMs);
+    const handler = new CallHandler(state, limits, () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      init.signal?.removeEventListener('abort', onDrop);
+    });
+    signal.addEventListener('abort', onAbort);
+    init.signal?.addEventListener('abort', onDrop);
+    if (signal.aborted) onAbort();
+    else if (init.signal?.aborted) onDrop();
+    else {
+      agent.dispatch(
+        {
+          origin: url.origin,
+          path: url.pathname + url.search,
+          method: (init.method ?? 'GET').toUpperCase() as Dispatcher.HttpMethod,
+          headers,
+          body,
+          headersTimeout: limits.firstByteMs,
+          bodyTimeout: limits.idleMs,
+        },
+        handler,
+      );
+    }
+    return handler.response;
+  };
+  return { fetch: Object.assign(send, { Response }), state };
+};

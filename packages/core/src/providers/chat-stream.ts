@@ -1,0 +1,94 @@
+import type { Usage } from '../jobs/job.ts';
+import type { CallState } from './call.ts';
+import { type Account, badResponse, refusedInWords } from './errors.ts';
+import type { CallOptions, ChatMessage, ChatRequest, ChatResult, PictureBytes } from './provider.ts';
+
+/** What OpenAI and Groq both send, as far as it is read. */
+export type ChatChunk = {
+  model?: string;
+  choices?: readonly { delta?: { content?: string | null; refusal?: string | null }; finish_reason?: string | null }[];
+  usage?: ChunkUsage | null;
+  /** Groq's place for it. */
+  x_groq?: { usage?: ChunkUsage | null } | null;
+};
+type ChunkUsage = { prompt_tokens?: number; completion_tokens?: number; prompt_tokens_details?: { cached_tokens?: number | undefined } | null };
+
+const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+
+const usageOf = (raw: ChunkUsage | null | undefined): Usage => {
+  const cached = raw?.prompt_tokens_details?.cached_tokens;
+  return {
+    ...(isCount(raw?.prompt_tokens) && { inputTokens: raw.prompt_tokens }),
+    ...(isCount(raw?.completion_tokens) && { outputTokens: raw.completion_tokens }),
+    ...(isCount(cached) && { cachedInputTokens: cached }),
+  };
+};
+
+/** Raised inside a call whose stream ended before its answer did: a cut body, whatever the transport says. */
+class CutStream extends Error {
+  constructor() {
+    super('the stream ended before the answer did');
+    this.name = 'CutStream';
+  }
+}
+
+type Reading = { account: Account; state: CallState; request: ChatRequest; options: CallOptions };
+
+/**
+ * Reads a streamed answer to its end. One that stops without a finish reason is a cut body (outcome unknown), even if the
+ * connection was closed in good order.
+ * @throws AppError `provider_refused` (an answer of refusal alone, or filtered away), `provider_bad_response` (no event at all)
+ */
+export const readChatStream = async (chunks: AsyncIterable<ChatChunk>, { account, state, request, options }: Reading): Promise<ChatResult> => {
+  let text = '';
+  let refusal = '';
+  let finishReason: string | undefined;
+  let usage: Usage = {};
+  let model: string | undefined;
+  let count = 0;
+  for await (const chunk of chunks) {
+    count += 1;
+    if (typeof chunk !== 'object' || chunk === null) throw badResponse(account, 'an event that is no object');
+    if (chunk.model) model = chunk.model;
+    const reported = chunk.usage ?? chunk.x_groq?.usage;
+    if (reported) usage = usageOf(reported);
+    const choice = chunk.choices?.[0];
+    if (!choice) continue;
+    const piece = choice.delta?.content;
+    if (typeof piece === 'string' && piece !== '') {
+      text += piece;
+      options.onDelta?.(piece);
+    }
+    refusal += choice.delta?.refusal ?? '';
+    finishReason = choice.finish_reason ?? finishReason;
+  }
+  if (count === 0 && state.complete) throw badResponse(account, 'a reply that holds no answer', state.reply?.status);
+  if (finishReason === undefined) {
+    state.complete = false;
+    throw new CutStream();
+  }
+  if (text === '' && refusal !== '') throw refusedInWords(account, refusal);
+  if (text === '' && finishReason === 'content_filter') throw refusedInWords(account, 'its content filter took the whole answer away.');
+  return { text, finishReason, usage, model: model ?? request.model };
+};
+
+const dataUrl = ({ bytes, mediaType }: PictureBytes): string => `data:${mediaType};base64,${bytes.toString('base64')}`;
+
+type WirePart = { type: 'text'; text: string } | { type: 'image_url'; image_url: { url: string; detail?: 'auto' | 'low' | 'high' } };
+type WireMessage = { role: 'system' | 'assistant'; content: string } | { role: 'user'; content: string | WirePart[] };
+
+const textOf = (content: ChatMessage['content']): string =>
+  typeof content === 'string' ? content : content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+
+/** Our messages as both vendors take them; pictures as data URLs (only users show pictures). */
+export const toWireMessages = (messages: ChatMessage[]): WireMessage[] =>
+  messages.map(({ role, content }): WireMessage => {
+    if (role !== 'user') return { role, content: textOf(content) };
+    if (typeof content === 'string') return { role, content };
+    return {
+      role,
+      content: content.map((part) =>
+        part.type === 'text' ? part : { type: 'image_url', image_url: { url: dataUrl(part.picture), ...(part.detail && { detail: part.detail }) } },
+      ),
+    };
+  });

@@ -1,0 +1,25 @@
+import Groq from 'groq-sdk';
+import type { CallState, Limits } from '../call.ts';
+import type { Account } from '../errors.ts';
+import type { Upstream } from '../upstream.ts';
+
+export type GroqSettings = { apiKey: string; baseUrl?: string | undefined };
+
+/** A Groq account: `begin` gives a client for one call that goes through our upstream. */
+export type GroqAccount = Account & { begin: (signal: AbortSignal) => { client: Groq; state: CallState } };
+
+/** The SDK's own limit is out of the way: ours are in the upstream. */
+const SDK_TIMEOUT_MS = 3_600_000;
+
+export const createAccount = ({ apiKey, baseUrl }: GroqSettings, upstream: Upstream, limits: Limits): GroqAccount => {
+  const base = new Groq({ apiKey, baseURL: baseUrl ?? 'https://api.groq.com', maxRetries: 0, timeout: SDK_TIMEOUT_MS, logLevel: 'off' });
+  return {
+    label: 'Groq',
+    keyVariable: 'GROQ_API_KEY',
+    apiKey,
+    begin(signal) {
+      const { fetch, state } = upstream.begin(limits, signal);
+      return { client: base.withOptions({ fetch }), state };
+    },
+  };
+};

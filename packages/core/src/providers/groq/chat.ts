@@ -1,0 +1,25 @@
+import type { ChatCompletionCreateParamsStreaming } from 'groq-sdk/resources/chat/completions';
+import { readChatStream, toWireMessages } from '../chat-stream.ts';
+import { toProviderError } from '../errors.ts';
+import { familyOf } from '../models.ts';
+import { translateParameters } from '../parameters.ts';
+import type { CallOptions, ChatRequest, ChatResult } from '../provider.ts';
+import type { GroqAccount } from './account.ts';
+
+/** One `POST /openai/v1/chat/completions`, streamed (Groq puts usage into the last event unasked). See `Provider.chat` for what it throws. */
+export const groqChat = async (account: GroqAccount, request: ChatRequest, options: CallOptions): Promise<ChatResult> => {
+  const parameters = translateParameters(familyOf('groq', request.model, 'any-chat'), request.model, request.parameters);
+  const { client, state } = account.begin(options.signal);
+  try {
+    const body: ChatCompletionCreateParamsStreaming = {
+      ...parameters,
+      model: request.model,
+      messages: toWireMessages(request.messages),
+      stream: true,
+    };
+    const chunks = await client.chat.completions.create(body);
+    return await readChatStream(chunks, { account, state, request, options });
+  } catch (thrown) {
+    throw toProviderError(thrown, state, account);
+  }
+};

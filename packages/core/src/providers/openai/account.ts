@@ -1,0 +1,47 @@
+import OpenAI from 'openai';
+import type { CallState, Limits } from '../call.ts';
+import type { Account } from '../errors.ts';
+import { CHAT_LIMITS, imageLimits } from '../limits.ts';
+import type { Upstream } from '../upstream.ts';
+
+export type OpenaiSettings = { apiKey: string; baseUrl?: string | undefined };
+
+/** Limits that tests shorten. */
+export type ProviderLimits = { chat: Limits; image: (n: number) => Limits };
+export const DEFAULT_LIMITS: ProviderLimits = { chat: CHAT_LIMITS, image: imageLimits };
+
+/** An OpenAI account, or one of a compatible server: `begin` gives a client for one call that goes through our upstream. */
+export type OpenaiAccount = Account & {
+  limits: ProviderLimits;
+  upstream: Upstream;
+  begin: (limits: Limits, signal: AbortSignal) => { client: OpenAI; state: CallState };
+};
+
+/** The SDK's own limit is out of the way: ours are in the upstream. */
+const SDK_TIMEOUT_MS = 3_600_000;
+
+export const createAccount = ({ apiKey, baseUrl }: OpenaiSettings, upstream: Upstream, limits: ProviderLimits): OpenaiAccount => {
+  // Everything the SDK would read from the environment is said here.
+  const base = new OpenAI({
+    apiKey,
+    baseURL: baseUrl ?? 'https://api.openai.com/v1',
+    adminAPIKey: null,
+    organization: null,
+    project: null,
+    webhookSecret: null,
+    maxRetries: 0,
+    timeout: SDK_TIMEOUT_MS,
+    logLevel: 'off',
+  });
+  return {
+    label: 'OpenAI',
+    keyVariable: 'OPENAI_API_KEY',
+    apiKey,
+    limits,
+    upstream,
+    begin(callLimits, signal) {
+      const { fetch, state } = upstream.begin(callLimits, signal);
+      return { client: base.withOptions({ fetch }), state };
+    },
+  };
+};

@@ -1,0 +1,17 @@
+import { Agent } from 'undici';
+import { type Call, createCall, type Limits } from './call.ts';
+
+/** The one way of providers to the network: `begin` prepares one call under `limits`, given up by `signal`. */
+export type Upstream = { begin: (limits: Limits, signal: AbortSignal) => Call };
+
+/** How long connecting may take. */
+const CONNECT_MS = 10_000;
+
+/**
+ * Keep-alive connections to providers. HTTP/1.1 alone, because there the moment of writing is known exactly and no stream of a
+ * shared connection is refused and sent again; nothing is retried here. Idle connections do not hold a process open.
+ */
+export const createUpstream = (connectMs: number = CONNECT_MS): Upstream => {
+  const agent = new Agent({ allowH2: false, pipelining: 1, connect: { timeout: connectMs } });
+  return { begin: (limits, signal) => createCall(agent, limits, signal) };
+};
