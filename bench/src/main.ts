@@ -1,0 +1,37 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { accept } from './accept.ts';
+import type { Figure } from './figure.ts';
+import { processSuite } from './process.ts';
+import { trigger } from './trigger.ts';
+
+const SUITES: Record<string, () => Promise<Figure[]>> = { trigger, accept, process: processSuite };
+const RESULTS = join(import.meta.dirname, '../results');
+
+const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !(name in SUITES));
+if (unknown !== undefined) {
+  console.error(`There is no suite ${unknown}. Suites: ${Object.keys(SUITES).join(', ')}.`);
+  process.exit(2);
+}
+
+const figures: Figure[] = [];
+for (const name of asked.length > 0 ? asked : Object.keys(SUITES)) {
+  console.error(`Measuring ${name} …`);
+  figures.push(...((await SUITES[name]?.()) ?? []));
+}
+console.table(
+  figures.map(({ suite, figure, ours, baseline, unit, ratio, reach, met }) => ({
+    suite,
+    figure,
+    ours,
+    baseline,
+    unit,
+    ratio,
+    reach: reach ?? '',
+    met: met ?? '',
+  })),
+);
+mkdirSync(RESULTS, { recursive: true });
+writeFileSync(join(RESULTS, 'latest.json'), `${JSON.stringify(figures, undefined, 2)}\n`);
+process.exit(figures.some(({ met }) => met === false) ? 1 : 0);
