@@ -20,6 +20,8 @@ export type Installation = {
   workers: Process[];
   api: Process;
   startWorker: (env?: Record<string, string>) => Promise<Process>;
+  /** Another API process on a port of its own, over the same Redis and blobs. */
+  startApi: (env?: Record<string, string>) => Promise<Process & { url: string }>;
   request: (path: string, options?: RequestOptions) => Promise<Response>;
   /** Submits a job and returns it as answered. Throws unless it was accepted. */
   submit: (body: unknown, headers?: Record<string, string>) => Promise<Job>;
@@ -36,6 +38,8 @@ export type RequestOptions = {
   headers?: Record<string, string>;
   key?: string;
   signal?: AbortSignal;
+  /** Another API process than the first: its URL. */
+  at?: string;
 };
 
 export type Job = {
@@ -48,11 +52,22 @@ export type Job = {
     text?: string;
     images?: { blob_id: string; url: string; media_type: string; width: number; height: number; bytes: number; sha256: string }[];
   } | null;
-  attempts: { number: number; provider: string; outcome: string | null; error: { code: string } | null }[];
+  attempts: {
+    number: number;
+    provider: string;
+    model: string;
+    started_at: number;
+    finished_at: number | null;
+    outcome: string | null;
+    error: { code: string } | null;
+  }[];
   error: { code: string; message: string } | null;
   sources: { url: string; kind: string; status: string }[];
   warnings: string[];
+  created_at: number;
+  started_at: number | null;
   finished_at: number | null;
+  expires_at: number | null;
   metadata: Record<string, string>;
 };
 
@@ -105,8 +120,19 @@ export const startInstallation = async (options: { env?: Record<string, string>;
     LOG_LEVEL: 'info',
     ...options.env,
   };
+  const isReady = async (at: string): Promise<boolean> => (await fetch(`${at}/readyz`).catch(() => undefined))?.status === 200;
   const api = spawnApp('api', env);
+  const otherApis: Process[] = [];
   const workers: Process[] = [];
+
+  const startApi: Installation['startApi'] = async (extra = {}) => {
+    const ownPort = await freePort();
+    const other = spawnApp('api', { ...env, PORT: String(ownPort), ...extra });
+    otherApis.push(other);
+    const ownUrl = `http://127.0.0.1:${ownPort}`;
+    await until('another api', [other], () => isReady(ownUrl));
+    return { ...other, url: ownUrl };
+  };
 
   const startWorker = async (extra: Record<string, string> = {}): Promise<Process> => {
     const worker = spawnApp('worker', { ...env, ...extra });
@@ -115,9 +141,9 @@ export const startInstallation = async (options: { env?: Record<string, string>;
     return worker;
   };
 
-  const request: Installation['request'] = (path, { method, body, rawBody, headers, key = ADMIN_KEY, signal } = {}) => {
+  const request: Installation['request'] = (path, { method, body, rawBody, headers, key = ADMIN_KEY, signal, at = url } = {}) => {
     const sent = rawBody ?? (body === undefined ? undefined : JSON.stringify(body));
-    return fetch(`${url}${path}`, {
+    return fetch(`${at}${path}`, {
       method: method ?? (sent === undefined ? 'GET' : 'POST'),
       headers: { ...(key && { authorization: `Bearer ${key}` }), ...(sent !== undefined && { 'content-type': 'application/json' }), ...headers },
       ...(sent !== undefined && { body: sent }),
@@ -137,6 +163,7 @@ export const startInstallation = async (options: { env?: Record<string, string>;
     workers,
     api,
     startWorker,
+    startApi,
     request,
     job,
     async submit(body, headers = {}) {
@@ -160,13 +187,13 @@ export const startInstallation = async (options: { env?: Record<string, string>;
       }
     },
     async stop() {
-      await Promise.all([api, ...workers].map((process) => endProcess(process)));
+      await Promise.all([api, ...otherApis, ...workers].map((process) => endProcess(process)));
       await redis.stop();
       await rm(dataDir, { recursive: true, force: true });
     },
   };
   try {
-    await until('api', [api], async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.status === 200);
+    await until('api', [api], () => isReady(url));
     for (let n = 0; n < (options.workers ?? 1); n++) await startWorker();
   } catch (error) {
     await installation.stop();

@@ -1,9 +1,11 @@
 import { AppError, toAppError } from '@fana/core/errors.ts';
+import type { Caller } from '@fana/core/tenants/caller.ts';
 import { Hono } from 'hono';
 import type { ApiDeps } from './api-deps.ts';
 import type { Environment } from './environment.ts';
 import { errorBody, errorHeaders, STATUS } from './errors.ts';
 import { requestContext } from './middleware/request-context.ts';
+import { rateLimitHeaders } from './rate-limit-headers.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
@@ -32,8 +34,14 @@ export const createApp = (deps: ApiDeps): Hono<Environment> => {
   app.onError((thrown, c) => {
     const error = toAppError(thrown);
     if (error.code === 'internal_error') deps.logger.error({ err: error.cause ?? error, request_id: c.var.requestId }, 'request failed');
-    for (const [name, value] of Object.entries(errorHeaders(error))) c.header(name, value);
+    for (const [name, value] of Object.entries({ ...limitHeaders(c.var.caller, error), ...errorHeaders(error) })) c.header(name, value);
     return c.json(errorBody(error, c.var.requestId), STATUS[error.code]);
   });
   return app;
 };
+
+/** A key that has used up its minute is told so in the headers that its client reads. */
+const limitHeaders = (caller: Caller | undefined, error: AppError): Record<string, string> =>
+  error.code === 'rate_limit_exceeded' && caller !== undefined && caller.requestsPerMinute > 0
+    ? rateLimitHeaders(caller.requestsPerMinute, { remaining: 0, resetSeconds: Math.ceil((error.retryAfterMs ?? 1000) / 1000) })
+    : {};

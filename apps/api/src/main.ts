@@ -5,7 +5,6 @@ import { createLogger } from '@fana/core/logger.ts';
 import { assertUsable, connectProducer, connectSubscriber } from '@fana/core/redis.ts';
 import { onShutdown } from '@fana/core/shutdown.ts';
 import { createKeyRing } from '@fana/core/tenants/keys.ts';
-import { loadLanguageDetector } from '@fana/core/triggers/language.ts';
 import { createApp } from './app.ts';
 import { createJobWatcher } from './job-watcher.ts';
 import { listen } from './listen.ts';
@@ -20,7 +19,7 @@ const start = async (): Promise<void> => {
   const bull = connectProducer(config.redis.url);
   const subscriber = connectSubscriber(config.redis.url);
   for (const connection of [redis, bull, subscriber]) connection.on('error', (error) => logger.warn({ err: error }, 'redis connection'));
-  await Promise.all([assertUsable(redis), assertUsable(bull), loadLanguageDetector()]);
+  await Promise.all([assertUsable(redis), assertUsable(bull)]);
   const core = createDeps({ config, logger, redis, queueConnection: bull });
   const keys = await createKeyRing({ ...core, subscriber });
   const deps = { ...core, keys, acceptor: createAcceptor(core), watcher: createJobWatcher(subscriber) };

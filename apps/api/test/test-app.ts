@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { createDeps } from '@fana/core/create-deps.ts';
 import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { createLogger } from '@fana/core/logger.ts';
@@ -77,6 +78,7 @@ export const startTestApp = async (overrides: Record<string, string> = {}): Prom
       await deps.queues.close();
       for (const connection of connections) connection.disconnect();
       await redis.stop();
+      if (overrides['FANA_DATA_DIR'] === undefined) await rm(config.dataDir, { recursive: true, force: true });
     },
   };
 };

@@ -3,6 +3,7 @@ import { createDeps } from '@fana/core/create-deps.ts';
 import { createLogger } from '@fana/core/logger.ts';
 import { assertUsable, connectConsumer, connectSubscriber } from '@fana/core/redis.ts';
 import { onShutdown } from '@fana/core/shutdown.ts';
+import { loadLanguageDetector } from '@fana/core/triggers/language.ts';
 import { createLeaseKeeper } from './leases.ts';
 import { SWEEP_EVERY_MS } from './sweep.ts';
 import { createWorkers } from './workers.ts';
@@ -18,7 +19,7 @@ const start = async (): Promise<void> => {
   const bull = connectConsumer(config.redis.url);
   const subscriber = connectSubscriber(config.redis.url);
   for (const connection of [redis, bull, subscriber]) connection.on('error', (error) => logger.warn({ err: error }, 'redis connection'));
-  await assertUsable(redis);
+  await Promise.all([assertUsable(redis), loadLanguageDetector()]);
   const deps = createDeps({ config, logger, redis, queueConnection: bull });
   const keeper = await createLeaseKeeper(deps, subscriber);
   await deps.queues.scheduleSweep(SWEEP_EVERY_MS);

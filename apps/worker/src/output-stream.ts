@@ -8,7 +8,10 @@ export type OutputStream = {
   /** A new attempt begins: text not yet published belongs to the one before and is dropped. */
   restart: (attempt: number) => void;
   write: (text: string) => void;
-  /** Ends the stream and returns what was not published yet: it goes out with the end of the run. */
+  /**
+   * Ends the stream and returns what was not published yet: it goes out with the end of the run.
+   * Throws what Redis said when it refused a piece: the output would have a hole.
+   */
   close: () => Promise<string>;
 };
 
@@ -18,15 +21,24 @@ export const createOutputStream = (redis: Redis, jobId: string, lease: string, o
   let attempt = 0;
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
+  let failure: { error: unknown } | undefined;
+
+  // Never rejects: nobody waits for it before `close`, and a rejection nobody waits for would end the process with all its runs.
+  const publish = async (text: string): Promise<void> => {
+    if (failure) return;
+    try {
+      if (!(await appendDelta(redis, jobId, lease, attempt, text))) onLost();
+    } catch (error) {
+      failure = { error };
+    }
+  };
 
   const flush = (): void => {
     timer = undefined;
     const text = buffer;
     buffer = '';
     if (text === '') return;
-    writing = writing.then(async () => {
-      if (!(await appendDelta(redis, jobId, lease, attempt, text))) onLost();
-    });
+    writing = writing.then(() => publish(text));
   };
 
   return {
@@ -41,6 +53,7 @@ export const createOutputStream = (redis: Redis, jobId: string, lease: string, o
     async close() {
       clearTimeout(timer);
       await writing;
+      if (failure) throw failure.error;
       const rest = buffer;
       buffer = '';
       return rest;

@@ -4,9 +4,11 @@ import { AppError, toAppError } from '@fana/core/errors.ts';
 import { newId } from '@fana/core/ids.ts';
 import { type Ending, endJob } from '@fana/core/jobs/end.ts';
 import { type Attempt, type AttemptOutcome, countedAttempts, deadlineMs, type JobError, type JobRecord, MAX_ATTEMPTS } from '@fana/core/jobs/job.ts';
+import { keptPictures } from '@fana/core/jobs/kept-pictures.ts';
 import { readInput } from '@fana/core/jobs/long-texts.ts';
 import { beginAttempt, claimJob, releaseJob, settleAttempt } from '@fana/core/jobs/store.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
+import { detectLanguage } from '@fana/core/triggers/language.ts';
 import type { Hold, LeaseKeeper } from './leases.ts';
 import { createOutputStream, type OutputStream } from './output-stream.ts';
 import { PROCESSORS } from './processors/index.ts';
@@ -52,12 +54,21 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
   const output = createOutputStream(deps.redis, job.id, hold.lease, () => hold.stop('lost'));
   try {
     const input = await readInput(deps, job.spec);
-    const run: Run = { job, input, signal: hold.signal, emit: output.write, call: caller(deps, job, hold, attempts, output) };
+    job.language = detectLanguage(input.text).language;
+    const run: Run = {
+      job,
+      input,
+      pictures: keptPictures(deps.redis, job, hold.lease),
+      signal: hold.signal,
+      emit: output.write,
+      call: caller(deps, job, hold, attempts, output),
+    };
     const result = await PROCESSORS[job.spec.type](deps, run);
     await complete(deps, job, hold, result, await output.close());
     return DONE;
   } catch (thrown) {
-    await output.close();
+    // What was not published is dropped with the attempt; why the run failed matters more than why a piece of it could not be published.
+    await output.close().catch(() => undefined);
     return await fail(deps, job, hold, attempts, toAppError(thrown));
   }
 };

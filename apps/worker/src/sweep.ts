@@ -1,4 +1,4 @@
-import { expiredBlobs, removeBlobs } from '@fana/core/blobs/store.ts';
+import { BLOB_EXPIRY, expiredBlobs, removeBlobs } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { toAppError } from '@fana/core/errors.ts';
 import { isId } from '@fana/core/ids.ts';
@@ -32,24 +32,28 @@ export const sweep = async (deps: Deps): Promise<void> => {
 const sweepDue = async (deps: Deps): Promise<void> => {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const ids = await deps.redis.zrangebyscore(DUE, '-inf', deps.now(), 'LIMIT', 0, ROUND);
-    for (const id of ids) await guarded(deps, id, () => (isId('whd', id) ? mendDelivery(deps, id) : mendJob(deps, id)));
+    for (const id of ids) await guarded(deps, { index: DUE, id }, () => (isId('whd', id) ? mendDelivery(deps, id) : mendJob(deps, id)));
     if (ids.length < ROUND) return;
   }
 };
 
+/** Where a record stands in one of the indexes the sweep walks (score: unix ms of its next look). */
+type Place = { index: string; id: string };
+
 /** One broken record must not keep the sweep from the others: it is logged, and looked at again later. */
-const guarded = async (deps: Deps, id: string, mend: () => Promise<void>): Promise<void> => {
+const guarded = async (deps: Deps, place: Place, mend: () => Promise<void>): Promise<void> => {
   try {
     await mend();
   } catch (thrown) {
     const error = toAppError(thrown);
     if (error.code === 'unavailable') throw error;
-    deps.logger.error({ err: thrown, id }, 'the sweep could not mend a record');
-    await lookAgain(deps, id, deps.now() + AGAIN_MAX_MS);
+    deps.logger.error({ err: thrown, id: place.id }, 'the sweep could not mend a record');
+    await lookAgain(deps, place, deps.now() + AGAIN_MAX_MS);
   }
 };
 
-const lookAgain = (deps: Deps, id: string, atMs: number): Promise<unknown> => deps.redis.zadd(DUE, 'XX', Math.round(atMs), id);
+/** XX: what has left the index meanwhile stays out of it. */
+const lookAgain = (deps: Deps, { index, id }: Place, atMs: number): Promise<unknown> => deps.redis.zadd(index, 'XX', Math.round(atMs), id);
 
 const mendJob = async (deps: Deps, id: string): Promise<void> => {
   const job = await readJob(deps.redis, id);
@@ -64,7 +68,7 @@ const mendJob = async (deps: Deps, id: string): Promise<void> => {
     return;
   }
   await deps.queues.enqueue([messageOf(id, job.run, job.spec, (job.spec.runAtMs ?? 0) - nowMs)]);
-  await lookAgain(deps, id, Math.min(nextLook(job, nowMs), deadline ?? Number.POSITIVE_INFINITY));
+  await lookAgain(deps, { index: DUE, id }, Math.min(nextLook(job, nowMs), deadline ?? Number.POSITIVE_INFINITY));
 };
 
 const nextLook = (job: JobRecord, nowMs: number): number => {
@@ -80,27 +84,28 @@ const mendDelivery = async (deps: Deps, id: string): Promise<void> => {
   }
   const run = delivery.attempts.length + 1;
   await deps.queues.enqueue([{ queue: 'webhook', messageId: `${id}-${run}`, message: { id, run }, delayMs: (delivery.nextAttemptMs ?? 0) - deps.now() }]);
-  await lookAgain(deps, id, deps.now() + AGAIN_MIN_MS);
+  await lookAgain(deps, { index: DUE, id }, deps.now() + AGAIN_MIN_MS);
 };
 
 const sweepExpiredJobs = async (deps: Deps): Promise<void> => {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const ids = await deps.redis.zrangebyscore(ENDED, '-inf', deps.now(), 'LIMIT', 0, ROUND);
-    for (const id of ids) {
-      await guarded(deps, id, async () => {
-        const job = await readJob(deps.redis, id);
-        if (job && isTerminal(job.status)) await eraseJob(deps, job, { keepPictures: true });
-      });
-      await deps.redis.zrem(ENDED, id);
-    }
+    for (const id of ids) await guarded(deps, { index: ENDED, id }, () => eraseExpired(deps, id));
     if (ids.length < ROUND) return;
   }
+};
+
+const eraseExpired = async (deps: Deps, id: string): Promise<void> => {
+  const job = await readJob(deps.redis, id);
+  // One that is not at its end was retried a moment ago, which took it out of the index already.
+  if (job && isTerminal(job.status)) await eraseJob(deps, job, { keepPictures: true });
+  if (!job) await deps.redis.zrem(ENDED, id);
 };
 
 const sweepExpiredBlobs = async (deps: Deps): Promise<void> => {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const ids = await expiredBlobs(deps, ROUND);
-    await removeBlobs(deps, ids);
+    await Promise.all(ids.map((id) => guarded(deps, { index: BLOB_EXPIRY, id }, () => removeBlobs(deps, [id]))));
     if (ids.length < ROUND) return;
   }
 };

@@ -8,8 +8,8 @@ export type Verdict =
 
 const RETRY_BASE_MS = 1000;
 const RETRY_CAP_MS = 60_000;
-/** A job that providers keep pausing ends after this long without a deadline of its own. */
-const MAX_PAUSED_MS = 24 * 3600 * 1000;
+/** What costs no attempt (pauses, a store that is away before any call) goes on this long after the start of the run, then the job ends. */
+const MAX_FREE_MS = 24 * 3600 * 1000;
 
 /** Capped exponential backoff with ±25 % jitter; `round` counts from 1. */
 export const backoffMs = (round: number, random: () => number = Math.random): number =>
@@ -39,17 +39,21 @@ export const UNKNOWN_OUTCOME: JobError = {
  * Decides after a failure (contract promises 1 to 3). `attempts` are those of this run, the failed one included.
  * An image call of unknown outcome is held; refusals and bad requests end the job; pauses cost no attempt; the rest is retried up to `MAX_ATTEMPTS`.
  */
-export const judge = (job: Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs'>, attempts: Attempt[], error: AppError, nowMs: number): Verdict => {
+export const judge = (job: Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs' | 'startedMs'>, attempts: Attempt[], error: AppError, nowMs: number): Verdict => {
   const jobError = toJobError(error);
   const outcome = outcomeOf(error);
   if (outcome === 'unknown' && job.spec.type === 'image') return { kind: 'end', status: 'unknown_outcome', outcome, error: UNKNOWN_OUTCOME };
-  if (!ERRORS[error.code].retryable) return { kind: 'end', status: 'failed', outcome, error: jobError };
-  if (outcome === 'paused') {
-    if (nowMs - (job.queuedMs ?? job.createdMs) > MAX_PAUSED_MS) return { kind: 'end', status: 'failed', outcome, error: jobError };
-    const pauses = attempts.filter((attempt) => attempt.outcome === 'paused').length + 1;
-    return { kind: 'retry', outcome, error: jobError, delayMs: Math.max(error.retryAfterMs ?? 0, backoffMs(pauses)) };
-  }
+  const failed: Verdict = { kind: 'end', status: 'failed', outcome, error: jobError };
+  // A whole reply that cannot be read may have carried a paid picture: only 408, 409, 429 and 5xx count as not done (promise 2).
+  const paid = error.code === 'provider_bad_response' && job.spec.type === 'image';
+  if (paid || !ERRORS[error.code].retryable) return failed;
   const counted = countedAttempts(attempts);
-  if (counted >= MAX_ATTEMPTS) return { kind: 'end', status: 'failed', outcome, error: jobError };
-  return { kind: 'retry', outcome, error: jobError, delayMs: Math.max(error.retryAfterMs ?? 0, backoffMs(Math.max(1, counted))) };
+  const isFree = outcome === 'paused' || counted === 0;
+  // From the start, not from the acceptance: a job may have waited for days for its `run_at`.
+  const isSpent = isFree ? nowMs - (job.startedMs ?? job.queuedMs ?? job.createdMs) > MAX_FREE_MS : counted >= MAX_ATTEMPTS;
+  if (isSpent) return failed;
+  const round = outcome === 'paused' ? attempts.filter((attempt) => attempt.outcome === 'paused').length + 1 : Math.max(1, counted);
+  // A reply that asks for years must not keep the job from ever ending.
+  const askedMs = Math.min(error.retryAfterMs ?? 0, MAX_FREE_MS);
+  return { kind: 'retry', outcome, error: jobError, delayMs: Math.max(askedMs, backoffMs(round)) };
 };

@@ -56,6 +56,8 @@ export const createWorkers = (deps: Deps, keeper: LeaseKeeper, connection: Redis
   const sweeper = new Worker(SWEEP_QUEUE, () => sweep(deps), { ...options, connection, concurrency: 1 });
   for (const worker of [...workers, sweeper]) {
     worker.on('error', (error) => deps.logger.warn({ err: error, queue: worker.name }, 'queue error'));
+    // A sweep that broke, or a message that could not be moved: the next sweep mends what either left behind.
+    worker.on('failed', (_, error) => deps.logger.error({ err: error, queue: worker.name }, 'a message failed'));
   }
   return {
     async drain() {

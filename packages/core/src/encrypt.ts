@@ -16,7 +16,7 @@ export const encrypt = (key: Buffer, text: string): string => {
 export const decrypt = (key: Buffer, encrypted: string): string => {
   const bytes = Buffer.from(encrypted, 'base64');
   try {
-    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12));
+    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), { authTagLength: 16 });
     decipher.setAuthTag(bytes.subarray(12, 28));
     return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8');
   } catch (cause) {

@@ -97,9 +97,9 @@ export class AppError extends Error {
   }
 }
 
-/** ioredis and Node names of "Redis cannot be reached now". */
+/** ioredis and Node names of "Redis cannot be reached now", and Redis' own of "I take no writes now" (memory or disk full, replicas away). */
 const REDIS_DOWN =
-  /Connection is closed|Stream isn't writeable|Command timed out|max retries per request|ECONNREFUSED|ECONNRESET|EPIPE|READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|enableOfflineQueue/i;
+  /Connection is closed|Stream isn't writeable|Command timed out|max retries per request|ECONNREFUSED|ECONNRESET|EPIPE|READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MISCONF|NOREPLICAS|OOM command not allowed|enableOfflineQueue/i;
 
 /** Coerces anything thrown to an `AppError`: a lost Redis is `unavailable`, everything unknown `internal_error` (cause kept). */
 export const toAppError = (thrown: unknown): AppError => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { Redis, type RedisOptions } from 'ioredis';
-import { AppError } from './errors.ts';
+import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
+import { AppError, toAppError } from './errors.ts';
 
 /**
  * A connection for producers (the API): fails fast, so that a request is answered within 2 s when Redis is gone.
@@ -55,4 +55,16 @@ export const loadScript = (moduleUrl: string, fileName: string): Script => {
       return await redis.eval(text, keys.length, ...keys, ...args);
     }
   };
+};
+
+/**
+ * Runs a pipeline and returns its replies. `exec` alone reports a failed command in its row and resolves all the same.
+ * @throws AppError `unavailable` (or the command's own error) for the first row that failed.
+ */
+export const execute = async (pipeline: ChainableCommander): Promise<unknown[]> => {
+  const rows = (await pipeline.exec()) ?? [];
+  return rows.map(([error, reply]) => {
+    if (error) throw toAppError(error);
+    return reply;
+  });
 };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 
 /** A request as it came over the wire. */
-export type WireRequest = { line: string; headers: Record<string, string>; body: Buffer };
+type WireRequest = { line: string; headers: Record<string, string>; body: Buffer };
 
 /** What the server does with a request: it may write anything, reset, or do nothing. */
 export type Behaviour = (socket: Socket, request: WireRequest) => void;
@@ -10,6 +10,8 @@ export type Behaviour = (socket: Socket, request: WireRequest) => void;
 export type FaultServer = {
   url: string;
   requests: WireRequest[];
+  /** Connections ever made. */
+  connections: () => number;
   /** Connections now open. */
   open: () => number;
   /** Answers the next and all later requests this way. */
@@ -47,8 +49,10 @@ export const startFaultServer = async (first: Behaviour = reply(500, '{}')): Pro
   let behaviour = first;
   const requests: WireRequest[] = [];
   const sockets = new Set<Socket>();
+  let connections = 0;
   const waiting: (() => void)[] = [];
   const server = createServer((socket) => {
+    connections += 1;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => undefined);
@@ -74,6 +78,7 @@ export const startFaultServer = async (first: Behaviour = reply(500, '{}')): Pro
   return {
     url: `http://127.0.0.1:${address.port}`,
     requests,
+    connections: () => connections,
     open: () => sockets.size,
     behave: (next) => {
       behaviour = next;

@@ -5,10 +5,10 @@ import type { Deps } from '../src/deps.ts';
 import { AppError } from '../src/errors.ts';
 
 /** For unit tests: a config with nothing but secrets in it. */
-export const testConfig = (settings: Record<string, string> = {}): Config =>
+const testConfig = (settings: Record<string, string> = {}): Config =>
   loadConfig({ REDIS_URL: 'redis://127.0.0.1:1', FANA_ADMIN_KEY: 'a'.repeat(40), FANA_SIGNING_SECRET: 's'.repeat(40), ...settings });
 
-type MemoryDeps = Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'> & { lines: Map<string, string>; clock: { ms: number } };
+type MemoryDeps = Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'> & { lines: Map<string, string>; files: Map<string, Buffer>; clock: { ms: number } };
 
 /** For unit tests: blobs and the few string commands of Redis in memory. `clock` is what `now` reads. */
 export const memoryDeps = ({ allowPrivateNetwork = true } = {}): MemoryDeps => {
@@ -24,14 +24,20 @@ export const memoryDeps = ({ allowPrivateNetwork = true } = {}): MemoryDeps => {
         set(key, value);
         return chain;
       },
+      del: (keys: string | string[]) => {
+        for (const key of [keys].flat()) lines.delete(key);
+        return chain;
+      },
       zadd: () => chain,
+      zrem: () => chain,
       exec: async () => [],
     };
     return chain;
   };
   const redis = { pipeline, get: async (key: string) => lines.get(key) ?? null, set: async (key: string, value: string, mode?: 'NX') => set(key, value, mode) };
-  const blobs: Pick<BlobStore, 'put' | 'read'> = {
+  const blobs: Pick<BlobStore, 'put' | 'read' | 'remove'> = {
     put: async (id, bytes) => void files.set(id, bytes),
+    remove: async (id) => void files.delete(id),
     read: async (id) => {
       const bytes = files.get(id);
       if (!bytes) throw new AppError('not_found', 'The bytes of this blob are gone.');
@@ -40,5 +46,5 @@ export const memoryDeps = ({ allowPrivateNetwork = true } = {}): MemoryDeps => {
   };
   const config = testConfig({ FANA_ALLOW_PRIVATE_NETWORK: String(allowPrivateNetwork) });
   // Only what the functions under test call is there; anything else fails loudly.
-  return { redis: redis as unknown as Redis, blobs: blobs as BlobStore, config, now: () => clock.ms, lines, clock };
+  return { redis: redis as unknown as Redis, blobs: blobs as BlobStore, config, now: () => clock.ms, lines, files, clock };
 };

@@ -6,7 +6,6 @@ import { createGroq } from '@fana/core/providers/groq/create.ts';
 import { createOpenai } from '@fana/core/providers/openai/create.ts';
 import type { ChatRequest, ImageRequest, Provider } from '@fana/core/providers/provider.ts';
 import { createRegistry } from '@fana/core/providers/registry.ts';
-import { createSimulated } from '@fana/core/providers/simulated/create.ts';
 import { createUpstream } from '@fana/core/providers/upstream.ts';
 import { testConfig } from '@fana/testkit/test-config.ts';
 import sharp from 'sharp';
@@ -73,6 +72,7 @@ describe('against an upstream that real SDKs are tested with', () => {
     const result = await to.provider.chat?.(chatRequest({ model: to.model }), { signal: never, onDelta: (text) => deltas.push(text) });
     expect(to.provider.name).toBe(provider);
     expect(result).toMatchObject({ text: 'The capital of Peru is Lima, on the coast.', finishReason: 'stop', model: to.model });
+    expect(result?.usage.outputTokens).toBeGreaterThan(0);
     expect(deltas.length).toBeGreaterThan(1);
     expect(deltas.join('')).toBe(result?.text);
     const requests = mock.getRequests();
@@ -215,6 +215,11 @@ describe('against an upstream with faults', () => {
     for (const provider of [openai(), groq()]) expect(await chat(provider)).toMatchObject({ code: 'context_too_long', provider: { outcome: 'known' } });
   });
 
+  it("reads Groq's word that a stream was stopped early as a failure", async () => {
+    server.behave((socket) => socket.write(sseHead + event(delta('Li')) + event({ choices: [], x_groq: { error: 'over capacity' } })));
+    expect(await chat(groq())).toMatchObject({ code: 'provider_unavailable', message: 'Groq: over capacity', provider: { outcome: 'known' } });
+  });
+
   it('reads an event that is not JSON as a failed call', async () => {
     server.behave((socket) => socket.write(sseHead + event(delta('Li')) + event('{"choices":') + endOfChunks));
     for (const provider of [openai(), groq()]) expect((await chat(provider)).provider?.outcome).not.toBe('not_sent');
@@ -236,10 +241,21 @@ describe('against an upstream with faults', () => {
   it('never sends a request twice when a kept connection turns out to be dead', async () => {
     const provider = openai();
     server.behave(reply(500, '{}'));
-    await image(provider);
+    await chat(provider);
+    await sleep(20);
     server.behave((socket) => socket.destroy());
-    expect(await image(provider)).toMatchObject({ code: 'outcome_unknown', provider: { outcome: 'unknown' } });
+    expect(await chat(provider)).toMatchObject({ code: 'outcome_unknown', provider: { outcome: 'unknown' } });
     expect(server.requests).toHaveLength(2);
+    expect(server.connections()).toBe(1);
+  });
+
+  it('asks for each picture over a connection of its own', async () => {
+    const provider = createOpenai({ apiKey: API_KEY, baseUrl: `${server.url}/v1` }, createUpstream());
+    for (let round = 1; round <= 3; round++) {
+      await image(provider);
+      expect(server.connections()).toBe(round);
+      await expect.poll(() => server.open()).toBe(0);
+    }
   });
 
   it.each([
@@ -298,7 +314,6 @@ describe('against an upstream with faults', () => {
       prompt: 'a fox in the snow\n\nStyle: natural, not hyper-real.',
       size: '1024x1024',
       quality: 'high',
-      stream: false,
     });
   });
 
@@ -316,74 +331,48 @@ describe('against an upstream with faults', () => {
     expect(server.requests[1]?.headers['authorization']).toBeUndefined();
   });
 
-  it('reads words in place of a picture as a refusal', async () => {
-    server.behave(reply(200, JSON.stringify({ data: [{ text: 'I cannot draw that.' }] })));
-    expect(await image(openai())).toMatchObject({ code: 'provider_refused', retryable: false, provider: { outcome: 'known' } });
+  it('asks again for a picture link that fails, never for the picture', async () => {
+    const png = await redPng();
+    let asked = 0;
+    server.behave((socket, request) => {
+      if (request.line.startsWith('POST')) reply(200, JSON.stringify({ data: [{ url: `${server.url}/made.png` }] }))(socket, request);
+      else if (asked++ === 0) socket.destroy();
+      else reply(200, png.toString('latin1'), { 'content-type': 'image/png' })(socket, request);
+    });
+    await openai().image?.(imageRequest(), { signal: never });
+    expect(server.requests.map(({ line }) => line.slice(0, 4))).toEqual(['POST', 'GET ', 'GET ']);
+  });
+
+  it.each([
+    ['words', { data: [{ text: 'I cannot draw that.' }] }, 'provider_refused'],
+    ['an empty list', { data: [] }, 'provider_refused'],
+    ['an error', { error: { message: 'slow down', code: 'rate_limit_exceeded' } }, 'provider_rate_limited'],
+    ['an error with a status', { error: { message: 'busy', code: 503 } }, 'provider_unavailable'],
+    ['a picture without bytes', { data: [{ b64_json: null }] }, 'provider_bad_response'],
+  ])('reads %s in place of a picture as what it is', async (_name, body, code) => {
+    server.behave(reply(200, JSON.stringify(body)));
+    expect(await image(openai())).toMatchObject({ code, provider: { outcome: 'known' } });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it('sends a multipart form with each picture under its own type', async () => {
+    const pictures = [
+      { bytes: Buffer.from('one'), mediaType: 'image/png' },
+      { bytes: Buffer.from('two'), mediaType: 'image/webp' },
+    ];
+    await failure(Promise.resolve(openai().image?.(imageRequest({ pictures, parameters: { size: '1024x1024' } }), { signal: never })));
+    const [request] = server.requests;
+    expect(request?.line).toBe('POST /v1/images/edits HTTP/1.1');
+    expect(request?.headers['content-type']).toMatch(/^multipart\/form-data; ?boundary=/);
+    expect(request?.headers).not.toHaveProperty('accept-encoding');
+    const body = request?.body.toString() ?? '';
+    for (const piece of ['name="image[]"', 'image/png', 'image/webp', 'one', 'two', 'name="prompt"', 'a fox in the snow', 'name="size"'])
+      expect(body).toContain(piece);
   });
 
   it('never shows the key that a provider repeats', async () => {
     server.behave(reply(400, JSON.stringify({ error: { message: `bad key ${API_KEY} and sk-proj-abcdefgh1234`, code: API_KEY } })));
     const error = await chat(openai());
     expect(JSON.stringify([error.message, error.detail, error.provider])).not.toMatch(/sk-(test|proj)/);
-  });
-});
-
-describe('the simulated provider', () => {
-  const { chat, image } = createSimulated();
-  if (!chat || !image) throw new Error('the simulated provider cannot do everything');
-
-  it('streams the same marked answer to the same message', async () => {
-    const deltas: string[] = [];
-    const first = await chat(chatRequest(), { signal: never, onDelta: (text) => deltas.push(text) });
-    expect(first.text).toContain('simulated');
-    expect(first.text).toContain('what is the capital of Peru?');
-    expect(deltas.join('')).toBe(first.text);
-    expect(await chat(chatRequest(), { signal: never })).toEqual(first);
-  });
-
-  it('ends an answer at max_tokens', async () => {
-    const result = await chat(chatRequest({ parameters: { max_tokens: 5 } }), { signal: never });
-    expect(result.finishReason).toBe('length');
-    expect(result.usage.outputTokens).toBeLessThanOrEqual(5);
-  });
-
-  it('says what it sees of the actual picture', async () => {
-    const content = [
-      { type: 'text' as const, text: 'what is this?' },
-      { type: 'image' as const, picture: { bytes: await redPng(), mediaType: 'image/png' } },
-    ];
-    const { text } = await chat({ model: 'simulated-vision', messages: [{ role: 'user', content }], parameters: {} }, { signal: never });
-    expect(text).toContain('PNG of 64 × 48 pixels');
-    expect(text).toContain('red');
-  });
-
-  it.each([
-    [{}, 'png', 1024, 1024],
-    [{ size: '320x200', output_format: 'jpeg' }, 'jpeg', 320, 200],
-    [{ size: '16x16', output_format: 'webp' }, 'webp', 16, 16],
-  ])('draws %o as a %s of %i × %i', async (parameters, format, width, height) => {
-    const { images } = await image(imageRequest({ parameters }), { signal: never });
-    expect(await sharp(images[0]?.bytes).metadata()).toMatchObject({ format, width, height });
-  });
-
-  it('draws different pictures for one prompt, and the same ones again', async () => {
-    const request = imageRequest({ parameters: { n: 2, size: '64x64' } });
-    const { images } = await image(request, { signal: never });
-    expect(images).toHaveLength(2);
-    expect(images[0]?.bytes).not.toEqual(images[1]?.bytes);
-    expect((await image(request, { signal: never })).images).toEqual(images);
-  });
-
-  it('edits on the picture it is given', async () => {
-    const pictures = [{ bytes: await redPng(), mediaType: 'image/png' }];
-    const { images } = await image(imageRequest({ prompt: '', pictures }), { signal: never });
-    const { dominant } = await sharp(images[0]?.bytes).extract({ left: 0, top: 0, width: 64, height: 30 }).stats();
-    expect(dominant.r).toBeGreaterThan(dominant.b);
-    expect(await sharp(images[0]?.bytes).metadata()).toMatchObject({ width: 64, height: 48 });
-  });
-
-  it('stops when it is aborted', async () => {
-    expect(await failure(chat(chatRequest(), { signal: AbortSignal.abort() }))).toMatchObject({ code: 'cancelled', provider: { outcome: 'not_sent' } });
-    expect(await failure(image(imageRequest(), { signal: AbortSignal.abort() }))).toMatchObject({ code: 'cancelled' });
   });
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,6 +46,23 @@ const answers = (port: number): Promise<boolean> =>
     socket.once('data', (data) => end(data.toString('latin1').startsWith('+PONG')));
   });
 
+/**
+ * Kills `pid` and removes `folder` when this process is gone, however it went (a test runner kills its workers without a word):
+ * its end is the end of the guard's standard input. Call the returned function once the server is ended in order.
+ */
+const guard = (pid: number, folder: string): (() => void) => {
+  const watcher = spawn('sh', ['-c', 'cat >/dev/null; kill -9 "$0"; rm -rf "$1"', String(pid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  watcher.on('error', () => undefined);
+  watcher.unref();
+  (watcher.stdin as Socket).unref();
+  return () => {
+    watcher.kill('SIGKILL');
+  };
+};
+
 const spawnRedis = async (folder: string, port: number, appendOnly: boolean): Promise<ChildProcess> => {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--maxmemory-policy', 'noeviction', '--loglevel', 'warning'];
   const child = spawn('redis-server', [...settings, '--appendonly', appendOnly ? 'yes' : 'no', '--appendfsync', 'always'], {
@@ -83,29 +100,31 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> =
 
 /**
  * Starts a private redis-server on 127.0.0.1 and a free port with a folder of its own; resolves when it answers.
- * Call `stop` in `afterAll`. When this process ends without it, the server is killed with it.
+ * Call `stop` in `afterAll`. When this process ends without it, the server is ended and its folder removed all the same.
  * @throws Error with the server's own words when it does not start within 10 s.
  */
 export const startRedis = async ({ appendOnly = false, port: wanted }: TestRedisOptions = {}): Promise<TestRedis> => {
   const folder = await mkdtemp(join(tmpdir(), 'fana-redis-'));
   const port = wanted ?? (await freePort());
   let child = await spawnRedis(folder, port, appendOnly);
-  const killChild = (): void => {
-    child.kill('SIGKILL');
-  };
-  process.once('exit', killChild);
+  let release = guard(child.pid ?? 0, folder);
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
     async stop() {
-      process.off('exit', killChild);
+      release();
       await end(child, 'SIGKILL');
       await rm(folder, { recursive: true, force: true });
     },
-    kill: (signal = 'SIGKILL') => end(child, signal),
+    async kill(signal = 'SIGKILL') {
+      release();
+      await end(child, signal);
+    },
     async restart() {
+      release();
       await end(child, 'SIGTERM');
       child = await spawnRedis(folder, port, appendOnly);
+      release = guard(child.pid ?? 0, folder);
     },
     pause() {
       child.kill('SIGSTOP');

@@ -3,14 +3,15 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '@fana/core/config.ts';
+import { atExit } from './at-exit.ts';
 
 /** The admin key of every test configuration that does not set its own. */
 export const TEST_ADMIN_KEY = 'test-admin-key-0123456789-0123456789';
 
-/** A folder that does not exist yet and is removed when this process ends. */
+/** A folder that does not exist yet. It is removed when this process ends by itself; a test runner kills its workers, so a test that writes removes it. */
 const temporaryFolder = (): string => {
   const folder = join(tmpdir(), `fana-data-${randomUUID()}`);
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  atExit(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 };
 

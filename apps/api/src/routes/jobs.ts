@@ -13,22 +13,21 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
+import { listPage, listQuery } from '../list-page.ts';
+import { allowOnly } from '../method-not-allowed.ts';
 import { authenticate } from '../middleware/authenticate.ts';
 import { readJson } from '../middleware/body.ts';
 import { readIdempotencyKey } from '../middleware/idempotency.ts';
+import { limits } from '../middleware/limits.ts';
 import { MAX_WAIT_SECONDS, parsePrefer } from '../prefer.ts';
 import { rateLimitHeaders } from '../rate-limit-headers.ts';
+import { reply } from '../reply.ts';
 import { waitForEnd } from '../wait-for-end.ts';
 import { streamJobEvents } from './job-events.ts';
 
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
-const listQuery = z.object({
-  status: z.enum(JOB_STATUSES).optional(),
-  type: z.enum(JOB_TYPES).optional(),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
-  after: z.string().max(100).optional(),
-});
+const jobListQuery = listQuery.extend({ status: z.enum(JOB_STATUSES).optional(), type: z.enum(JOB_TYPES).optional() });
 const waitQuery = z.coerce.number().int().min(0).max(MAX_WAIT_SECONDS);
 
 /** `/v1/jobs`: submit, get, wait, list, events, cancel, retry, delete. */
@@ -40,33 +39,34 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
     const { raw, body } = await readJson(c, MAX_BODY_BYTES);
     const caller = c.get('caller');
     const { job, replayed, limit } = await submitJob(deps, deps.acceptor, caller, body, { rawBody: raw, idempotencyKey: readIdempotencyKey(c) });
-    if (limit) for (const [name, value] of Object.entries(rateLimitHeaders(caller.requestsPerMinute, limit))) c.header(name, value);
-    if (replayed) c.header('Idempotent-Replayed', 'true');
-    c.header('Location', `/v1/jobs/${job.id}`);
-    const { waitSeconds, respondAsync } = parsePrefer(c.req.header('prefer'));
+    const headers: Record<string, string> = limit ? rateLimitHeaders(caller.requestsPerMinute, limit) : {};
+    if (replayed) headers['Idempotent-Replayed'] = 'true';
+    headers['Location'] = `/v1/jobs/${job.id}`;
+    const prefer = c.req.header('prefer');
+    if (prefer === undefined) return reply(c, await presentJob(deps, job), 202, headers);
+    const { waitSeconds, respondAsync } = parsePrefer(prefer);
     if (waitSeconds === undefined || respondAsync) {
-      if (respondAsync) c.header('Preference-Applied', 'respond-async');
-      return c.json(await presentJob(deps, job), 202);
+      if (respondAsync) headers['Preference-Applied'] = 'respond-async';
+      return reply(c, await presentJob(deps, job), 202, headers);
     }
-    c.header('Preference-Applied', `wait=${waitSeconds}`);
+    headers['Preference-Applied'] = `wait=${waitSeconds}`;
     const waited = (await waitForEnd(deps, job.id, waitSeconds * 1000, c.req.raw.signal)) ?? job;
-    return c.json(await presentJob(deps, waited), isTerminal(waited.status) ? 200 : 202);
+    return reply(c, await presentJob(deps, waited), isTerminal(waited.status) ? 200 : 202, headers);
   });
 
   app.get('/', async (c) => {
-    const { status, type, limit, after } = parseWith(listQuery, c.req.query());
+    const { status, type, limit, after } = parseWith(jobListQuery, c.req.query());
     const { jobs, hasMore } = await listJobs(deps, c.get('caller').tenant, { status, type }, limit, after);
-    const data = await Promise.all(jobs.map((job) => presentJob(deps, job)));
-    return c.json({ object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: hasMore });
+    return reply(c, listPage(await Promise.all(jobs.map((job) => presentJob(deps, job))), hasMore), 200);
   });
 
   app.get('/:id', async (c) => {
     const job = await ownJob(deps, c);
     const wait = c.req.query('wait');
-    if (wait === undefined) return c.json(await presentJob(deps, job));
+    if (wait === undefined) return reply(c, await presentJob(deps, job), 200);
     const seconds = parseWith(waitQuery, wait, ['wait']);
     const waited = await waitForEnd(deps, job.id, seconds * 1000, c.req.raw.signal);
-    return c.json(await presentJob(deps, waited ?? notFound(job.id)));
+    return reply(c, await presentJob(deps, waited ?? notFound(job.id)), 200);
   });
 
   app.get('/:id/events', async (c) => streamJobEvents(deps, c, await ownJob(deps, c)));
@@ -76,7 +76,7 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
     return c.json(await presentJob(deps, (await cancelJob(deps, job)) ?? notFound(job.id)));
   });
 
-  app.post('/:id/retry', async (c) => {
+  app.post('/:id/retry', limits(deps), async (c) => {
     const job = await ownJob(deps, c);
     c.header('Location', `/v1/jobs/${job.id}`);
     return c.json(await presentJob(deps, (await retryJob(deps, job)) ?? notFound(job.id)), 202);
@@ -87,6 +87,12 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
     await eraseJob(deps, job);
     return c.json({ id: job.id, object: 'job', deleted: true });
   });
+
+  app.all('/', allowOnly('GET', 'POST'));
+  app.all('/:id', allowOnly('GET', 'DELETE'));
+  app.all('/:id/events', allowOnly('GET'));
+  app.all('/:id/cancel', allowOnly('POST'));
+  app.all('/:id/retry', allowOnly('POST'));
   return app;
 };
 

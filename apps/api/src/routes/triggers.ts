@@ -2,7 +2,7 @@ import { AppError } from '@fana/core/errors.ts';
 import { cleanText } from '@fana/core/jobs/input.ts';
 import { MAX_TEXT_CHARS, parseWith } from '@fana/core/jobs/submission.ts';
 import { classify } from '@fana/core/triggers/classify.ts';
-import { detectLanguage } from '@fana/core/triggers/language.ts';
+import { detectLanguage, loadLanguageDetector } from '@fana/core/triggers/language.ts';
 import { Hono } from 'hono';
 import { z } from 'zod';
 import type { ApiDeps } from '../api-deps.ts';
@@ -28,6 +28,7 @@ export const triggerRoutes = (deps: Pick<ApiDeps, 'keys' | 'redis'>): Hono<Envir
     const text = cleanText(asked.text);
     if (text.trim() === '' && !asked.has_image) throw new AppError('invalid_request', 'text: must not be empty.', { param: 'text' });
     const { label, confidence, source, urls } = classify({ text, hasImage: asked.has_image });
+    await loadLanguageDetector();
     return c.json({ label, confidence, source, language: detectLanguage(text).language, urls: urls.map(({ url, kind }) => ({ url, kind })) });
   });
   routes.all('/classify', allowOnly('POST'));

@@ -2,17 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { AppError } from '@fana/core/errors.ts';
-import type { Source, StoredImage } from '@fana/core/jobs/job.ts';
+import type { ImageRef, Source, StoredImage } from '@fana/core/jobs/job.ts';
 import type { MadePicture } from '@fana/core/providers/provider.ts';
 import { inspectPicture } from '@fana/core/web/inspect-picture.ts';
-import { readPicture } from '@fana/core/web/read-picture.ts';
+import { readPictures } from '@fana/core/web/read-pictures.ts';
 import type { Processor } from './processor.ts';
 
 /** A paid picture is worth waiting for a store that is away: 0.2 + 0.4 + … + 6.4 s. */
 const STORE_ROUNDS = 6;
 
 const store = async (deps: Deps, tenant: string, made: MadePicture): Promise<StoredImage> => {
-  const { mediaType, width, height } = await inspectPicture(made.bytes);
+  const { mediaType, width, height } = await inspectMade(made.bytes);
   for (let round = 0; ; round++) {
     try {
       const blob = await saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height });
@@ -33,16 +33,23 @@ const store = async (deps: Deps, tenant: string, made: MadePicture): Promise<Sto
   }
 };
 
+/** What a provider sent as a picture may be none: that is its bad reply, not the user's bad picture. */
+const inspectMade = async (bytes: Buffer): ReturnType<typeof inspectPicture> => {
+  try {
+    return await inspectPicture(bytes);
+  } catch (cause) {
+    throw new AppError('provider_bad_response', 'The provider answered, but what it sent is not a picture.', { provider: { outcome: 'known' }, cause });
+  }
+};
+
 /**
  * Makes pictures, or edits the ones attached or linked. They are stored before the job ends; their bytes never enter Redis.
  * A picture to edit that cannot be used fails the job `image_unreadable` before any provider call.
  */
 export const processImage: Processor = async (deps, run) => {
   const { job, input } = run;
-  const linked = job.spec.urls.filter(({ kind }) => kind === 'image');
-  const pictures = await Promise.all(
-    [...input.images, ...linked.map(({ url }) => ({ kind: 'url' as const, url }))].map((image) => readPicture(deps, job.spec.tenant, image, run.signal)),
-  );
+  const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
+  const pictures = await readPictures(deps, { tenant: job.spec.tenant, kept: run.pictures }, [...input.images, ...linked], run.signal);
   const { result, target } = await run.call(deps.providers.targets(job.spec.model, 'image'), (to, signal) => {
     if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
     return to.provider.image({ model: to.model, prompt: input.text, pictures, parameters: job.spec.parameters }, { signal });

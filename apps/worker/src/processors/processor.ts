@@ -1,12 +1,15 @@
 import type { Deps } from '@fana/core/deps.ts';
 import type { AttemptOutcome, ImageOutput, JobError, JobInput, JobRecord, Source, TextOutput, Usage } from '@fana/core/jobs/job.ts';
 import type { Target } from '@fana/core/providers/provider.ts';
+import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
 
 /** What a processor may do while it holds a job: see `runJob`. */
 export type Run = {
   job: JobRecord;
   /** The input, read back from its blob if it was long. */
   input: JobInput;
+  /** The linked pictures this job has stored. */
+  pictures: KeptPictures;
   /** Aborted by cancel, shutdown, deadline and the loss of the lease. */
   signal: AbortSignal;
   /**

@@ -31,7 +31,8 @@ export const createLocalBlobs = (root: string): BlobStore => {
       }
       await rename(draft, path);
     } catch (error) {
-      await rm(draft, { force: true });
+      // What is told is the first failure; a draft that cannot be removed either is no news.
+      await rm(draft, { force: true }).catch(() => undefined);
       throw unreadable(error);
     }
   };
@@ -56,8 +57,9 @@ export const createLocalBlobs = (root: string): BlobStore => {
       return createReadStream(path);
     },
     async remove(id) {
+      const path = pathOf(id);
       try {
-        await rm(pathOf(id), { force: true });
+        await rm(path, { force: true });
       } catch (error) {
         throw unreadable(error);
       }

@@ -22,7 +22,7 @@ export const signedBlobUrl = (config: Pick<Config, 'http' | 'signingSecret'>, bl
 
 /** Whether `sig` is ours for this blob and this time, and the time has not passed. */
 export const isSignedBlobUrl = (config: Pick<Config, 'signingSecret'>, blobId: string, expires: string, sig: string, nowMs: number): boolean => {
-  if (!/^\d{1,15}$/.test(expires) || !/^[0-9a-f]{64}$/.test(sig)) return false;
+  if (!/^[1-9]\d{0,14}$/.test(expires) || !/^[0-9a-f]{64}$/.test(sig)) return false;
   const expected = signature(config.signingSecret, blobId, Number(expires));
   return timingSafeEqual(expected, Buffer.from(sig, 'hex')) && Number(expires) * 1000 > nowMs;
 };

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { execute } from '../redis.ts';
 import type { BlobRecord } from './blob.ts';
 
 const blobKey = (id: string): string => `fana:blob:${id}`;
 /** Zset of every blob; score: unix ms of expiry. */
-const BLOB_EXPIRY = 'fana:blobs';
+export const BLOB_EXPIRY = 'fana:blobs';
 
 export type NewBlob = { tenant: string; bytes: Buffer; mediaType: string; width?: number; height?: number };
 
@@ -28,11 +29,11 @@ export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | '
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
   };
-  await deps.redis.pipeline().set(blobKey(record.id), JSON.stringify(record)).zadd(BLOB_EXPIRY, record.expiresMs, record.id).exec();
+  await execute(deps.redis.pipeline().set(blobKey(record.id), JSON.stringify(record)).zadd(BLOB_EXPIRY, record.expiresMs, record.id));
   try {
     await deps.blobs.put(record.id, bytes, mediaType);
   } catch (error) {
-    await deps.redis.pipeline().del(blobKey(record.id)).zrem(BLOB_EXPIRY, record.id).exec();
+    await execute(deps.redis.pipeline().del(blobKey(record.id)).zrem(BLOB_EXPIRY, record.id));
     throw error;
   }
   return record;
@@ -58,7 +59,7 @@ export const readBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, id: 
 export const removeBlobs = async (deps: Pick<Deps, 'redis' | 'blobs'>, ids: string[]): Promise<void> => {
   if (ids.length === 0) return;
   await Promise.all(ids.map((id) => deps.blobs.remove(id)));
-  await deps.redis.pipeline().del(ids.map(blobKey)).zrem(BLOB_EXPIRY, ids).exec();
+  await execute(deps.redis.pipeline().del(ids.map(blobKey)).zrem(BLOB_EXPIRY, ids));
 };
 
 /** Ids of blobs that have expired, oldest first. */

@@ -1,62 +1,114 @@
 -- Accepts N submissions in one step: idempotency, requests per minute, record, index, time of first check.
+-- Everything that many items share is done once: counters are read and written once a key, each sorted set gets one ZADD.
 -- KEYS  1 due zset (score: unix ms of the next check by the sweep)
--- ARGV  1 number of items, then 11 values an item:
---       job id, tenant, spec (JSON), key id, requests per minute (0 = unlimited), idempotency key ('' = none),
---       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), first check after (ms), job type
--- Returns for each item: { 'accepted' | 'replayed' | 'mismatch' | 'limited', job id, created ms, remaining requests, reset s }
+-- ARGV  1 first check after (ms)  2 number of items, then 10 values an item:
+--       job id, tenant, spec (JSON), key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
+--       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), job type
+-- Returns for each item: { 'accepted' | 'replayed' | 'mismatch' | 'limited', job id, remaining requests (-1 = no limit), reset s },
+--       and after the last one the time of acceptance (unix ms)
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
-local STRIDE = 11
+local STRIDE = 10
 local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = string.format('%.0f', now_ms)
 local now_us = time[1] * 1000000 + time[2]
-local now_ms = math.floor(now_us / 1000)
 local minute = math.floor(time[1] / 60)
-local into_minute = (now_us / 1000000) % 60
+local into_minute = time[1] % 60 + time[2] / 1000000
+local check_after = tonumber(ARGV[1])
 
 -- Sliding window over two one-minute counters: exact under concurrency, at most N in the estimated last 60 s.
+local windows = {}
+local function window_of(key_id)
+  local window = windows[key_id]
+  if not window then
+    local key = 'fana:rpm:' .. key_id .. ':' .. minute
+    local counts = redis.call('MGET', key, 'fana:rpm:' .. key_id .. ':' .. (minute - 1))
+    window = { key = key, current = tonumber(counts[1] or '0'), previous = tonumber(counts[2] or '0'), taken = 0 }
+    windows[key_id] = window
+  end
+  return window
+end
 local function take_request(key_id, limit)
-  local current_key = 'fana:rpm:' .. key_id .. ':' .. minute
-  local previous = tonumber(redis.call('GET', 'fana:rpm:' .. key_id .. ':' .. (minute - 1)) or '0')
-  local current = tonumber(redis.call('GET', current_key) or '0')
-  local used = previous * (1 - into_minute / 60) + current
+  local window = window_of(key_id)
+  local used = window.previous * (1 - into_minute / 60) + window.current
   if used + 1 > limit then
     local wait = 60 - into_minute
-    if current + 1 <= limit and previous > 0 then wait = (used + 1 - limit) / previous * 60 end
+    if window.current + 1 <= limit and window.previous > 0 then wait = (used + 1 - limit) / window.previous * 60 end
     return false, 0, math.max(1, math.ceil(wait))
   end
-  redis.call('INCR', current_key)
-  redis.call('EXPIRE', current_key, 130)
+  window.current = window.current + 1
+  window.taken = window.taken + 1
   return true, math.floor(limit - used - 1), math.ceil(60 - into_minute)
 end
 
+-- Idempotency keys of a tenant are fields of one hash a day, today's and yesterday's are looked at: a key of its own with an expiry
+-- costs Redis three times as much. Value: fingerprint|job id|unix seconds; kept 24 h to the second by that last part.
+local DAY = 86400
+local today = math.floor(time[1] / DAY)
+local remembered = {}
+local function bucket(tenant, day) return 'fana:idem:' .. tenant .. ':jobs:' .. day end
+local function seen_before(tenant, key)
+  local seen = redis.call('HGET', bucket(tenant, today), key) or redis.call('HGET', bucket(tenant, today - 1), key)
+  if not seen then return nil end
+  local fingerprint, id, at = string.match(seen, '^([^|]*)|([^|]*)|(.*)$')
+  if time[1] - at >= DAY then return nil end
+  return fingerprint, id
+end
+local function remember(tenant, key, value)
+  redis.call('HSET', bucket(tenant, today), key, value)
+  remembered[tenant] = true
+end
+
+local due, indexes = {}, {}
+local function record(b, id, index)
+  redis.call('HSET', 'fana:job:' .. id, 'spec', ARGV[b + 2], 'status', 'queued', 'type', ARGV[b + 9], 'run', '1', 'created_ms', now)
+  local tenant = ARGV[b + 1]
+  local members = indexes[tenant]
+  if not members then
+    members = {}
+    indexes[tenant] = members
+  end
+  members[#members + 1] = string.format('%.0f', now_us + index)
+  members[#members + 1] = id
+  local check = now_ms + check_after
+  local run_at, deadline = ARGV[b + 7], ARGV[b + 8]
+  if run_at ~= '0' then check = math.max(now_ms, tonumber(run_at)) + check_after end
+  if deadline ~= '0' then check = math.min(check, now_ms + tonumber(deadline) * 1000) end
+  due[#due + 1] = string.format('%.0f', check)
+  due[#due + 1] = id
+end
+
 local function accept(b, index)
-  local id, tenant, spec, key_id = ARGV[b], ARGV[b + 1], ARGV[b + 2], ARGV[b + 3]
-  local limit, idempotency_key = tonumber(ARGV[b + 4]), ARGV[b + 5]
+  local id, key_id, idempotency_key = ARGV[b], ARGV[b + 3], ARGV[b + 5]
   if idempotency_key ~= '' then
-    local seen = redis.call('GET', idempotency_key)
-    if seen then
-      local bar = string.find(seen, '|', 1, true)
-      if string.sub(seen, 1, bar - 1) ~= ARGV[b + 6] then return { 'mismatch', '', 0, 0, 0 } end
-      return { 'replayed', string.sub(seen, bar + 1), 0, -1, 0 }
+    local fingerprint, first_id = seen_before(ARGV[b + 1], idempotency_key)
+    if fingerprint then
+      if fingerprint ~= ARGV[b + 6] then return { 'mismatch', '', -1, 0 } end
+      return { 'replayed', first_id, -1, 0 }
     end
   end
   local remaining, reset = -1, 0
-  if limit > 0 then
+  if ARGV[b + 4] ~= '0' then
     local allowed
-    allowed, remaining, reset = take_request(key_id, limit)
-    if not allowed then return { 'limited', '', 0, 0, reset } end
+    allowed, remaining, reset = take_request(key_id, tonumber(ARGV[b + 4]))
+    if not allowed then return { 'limited', '', 0, reset } end
   end
-  if idempotency_key ~= '' then
-    redis.call('SET', idempotency_key, ARGV[b + 6] .. '|' .. id, 'EX', 86400)
-  end
-  redis.call('HSET', 'fana:job:' .. id, 'spec', spec, 'status', 'queued', 'type', ARGV[b + 10], 'run', 1, 'created_ms', string.format('%.0f', now_ms))
-  redis.call('ZADD', 'fana:tenant:' .. tenant .. ':jobs', string.format('%.0f', now_us + index), id)
-  local check = math.max(now_ms, tonumber(ARGV[b + 7])) + tonumber(ARGV[b + 9])
-  local deadline = tonumber(ARGV[b + 8])
-  if deadline > 0 then check = math.min(check, now_ms + deadline * 1000) end
-  redis.call('ZADD', KEYS[1], string.format('%.0f', check), id)
-  return { 'accepted', id, string.format('%.0f', now_ms), remaining, reset }
+  if idempotency_key ~= '' then remember(ARGV[b + 1], idempotency_key, ARGV[b + 6] .. '|' .. id .. '|' .. time[1]) end
+  record(b, id, index)
+  return { 'accepted', id, remaining, reset }
 end
 
 local replies = {}
-for i = 0, tonumber(ARGV[1]) - 1 do replies[i + 1] = accept(2 + i * STRIDE, i) end
+local count = tonumber(ARGV[2])
+for i = 0, count - 1 do replies[i + 1] = accept(3 + i * STRIDE, i) end
+for tenant, members in pairs(indexes) do redis.call('ZADD', 'fana:tenant:' .. tenant .. ':jobs', unpack(members)) end
+if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
+for tenant in pairs(remembered) do redis.call('EXPIRE', bucket(tenant, today), 2 * DAY) end
+for _, window in pairs(windows) do
+  if window.taken > 0 then
+    redis.call('INCRBY', window.key, window.taken)
+    redis.call('EXPIRE', window.key, 130)
+  end
+end
+replies[count + 1] = now
 return replies

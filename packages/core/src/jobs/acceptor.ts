@@ -15,7 +15,7 @@ export type Acceptor = {
 /** One flush carries at most this many: a script of 200 items holds Redis for about 3 ms. */
 const MAX_FLUSH = 200;
 /** A second flush on its way hides the round trip of the first; more would only make the flushes smaller. */
-const MAX_IN_FLIGHT = 2;
+const MAX_IN_FLIGHT = 1;
 
 /** The message of a run. */
 export const messageOf = (id: string, run: number, spec: JobSpec, delayMs = 0): Enqueue => ({

@@ -29,7 +29,7 @@ export const endJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'n
     ...(ending.lastDelta !== undefined && { lastDelta: ending.lastDelta }),
     resultTtlMs: deps.config.results.ttlSeconds * 1000,
     delivery,
-    fields: { ...ending.fields, ...(ending.error && { error: JSON.stringify(ending.error) }) },
+    fields: { ...ending.fields, ...(job.language !== undefined && { language: job.language }), ...(ending.error && { error: JSON.stringify(ending.error) }) },
   });
   if (reply.kind === 'finished' && delivery) {
     await deps.queues.enqueue([{ queue: 'webhook', messageId: `${delivery.id}-1`, message: { id: delivery.id, run: 1 } }]);

@@ -6,18 +6,18 @@ import { eraseJobKeys } from './store.ts';
 
 /** Blobs that belong to the job alone: what it was given, its long texts, and (on request) the pictures it made. */
 const ownBlobs = (job: JobRecord, withResults: boolean): string[] => {
-  const ids = [...job.spec.ownedBlobIds, ...(job.outputBlobId ? [job.outputBlobId] : [])];
+  const ids = [...job.spec.ownedBlobIds, ...Object.values(job.pictures), ...(job.outputBlobId ? [job.outputBlobId] : [])];
   if (withResults && job.output?.kind === 'images') ids.push(...job.output.images.map(({ blobId }) => blobId));
   return ids;
 };
 
 /**
- * Erases record, events, result and blobs of a job that is not running.
+ * Erases record, events, result and blobs of a job that is not running and has not been retried since it was read.
  * `keepPictures`: an expired job's pictures live on until they expire themselves (contract 2, FANA_BLOB_TTL_SECONDS).
  * @throws AppError `job_running`.
  */
 export const eraseJob = async (deps: Pick<Deps, 'redis' | 'blobs'>, job: JobRecord, { keepPictures = false } = {}): Promise<void> => {
-  const reply = await eraseJobKeys(deps.redis, job.id, job.spec.tenant);
+  const reply = await eraseJobKeys(deps.redis, job);
   if (reply === 'running') throw new AppError('job_running', 'A running job cannot be deleted: cancel it first.');
   await removeBlobs(deps, ownBlobs(job, !keepPictures));
 };

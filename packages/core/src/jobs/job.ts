@@ -39,7 +39,7 @@ export type UrlKind = 'image' | 'page' | 'document';
 /** What became of a URL named in the text. Only pictures are read now; pages and documents are listed as `not_read`. */
 export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'not_read' | 'failed'; title?: string };
 
-export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm'; language: string };
+export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
 
 export type JobWebhook = { url: string; events: WebhookEventType[] };
 export type WebhookEventType = `job.${TerminalStatus}`;
@@ -115,6 +115,8 @@ export type JobRecord = {
   attempts: Attempt[];
   /** Provider calls made by earlier runs of this id. */
   earlierCalls: number;
+  /** Of the message, ISO 639-1 or `und`: detected by the worker, off the accept path (docs/decisions/0004). */
+  language?: string;
   output?: JobOutput;
   /** Set instead of `output` when the result is over 32 kB. */
   outputBlobId?: string;
@@ -124,6 +126,8 @@ export type JobRecord = {
   error?: JobError;
   sources?: Source[];
   warnings: string[];
+  /** Linked pictures stored for this job: field of the URL → blob id (kept-pictures.ts). */
+  pictures: Record<string, string>;
   cancelRequested: boolean;
   /** Stream id of the terminal event of this run. */
   endEventId?: string;

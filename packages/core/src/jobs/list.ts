@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
+import { execute } from '../redis.ts';
 import type { JobRecord, JobStatus, JobType } from './job.ts';
 import { decodeRecord, jobKey, tenantJobsKey } from './store.ts';
 
@@ -37,9 +38,9 @@ const matching = async (deps: Pick<Deps, 'redis'>, ids: string[], { status, type
   if (ids.length === 0 || (status === undefined && type === undefined)) return ids;
   const pipeline = deps.redis.pipeline();
   for (const id of ids) pipeline.hmget(jobKey(id), 'status', 'type');
-  const replies = (await pipeline.exec()) ?? [];
+  const replies = (await execute(pipeline)) as (string | null)[][];
   return ids.filter((_, at) => {
-    const [jobStatus, jobType] = (replies[at]?.[1] ?? []) as (string | null)[];
+    const [jobStatus, jobType] = replies[at] ?? [];
     return jobStatus != null && (status === undefined || jobStatus === status) && (type === undefined || jobType === type);
   });
 };
@@ -48,11 +49,9 @@ const readMany = async (deps: Pick<Deps, 'redis'>, ids: string[]): Promise<JobRe
   if (ids.length === 0) return [];
   const pipeline = deps.redis.pipeline();
   for (const id of ids) pipeline.hgetall(jobKey(id));
-  const replies = (await pipeline.exec()) ?? [];
+  const replies = (await execute(pipeline)) as Record<string, string>[];
   return ids.flatMap((id, at) => {
-    const [error, hash] = replies[at] ?? [];
-    if (error) throw error;
-    const fields = hash as Record<string, string>;
+    const fields = replies[at] ?? {};
     return fields['spec'] === undefined ? [] : [decodeRecord(id, fields)];
   });
 };

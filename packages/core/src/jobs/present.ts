@@ -23,7 +23,7 @@ const presentAttempt = (attempt: Attempt) => ({
 const presentUsage = (usage: Usage | undefined) =>
   usage ? { input_tokens: usage.inputTokens ?? null, output_tokens: usage.outputTokens ?? null, images: usage.images ?? 0 } : null;
 
-const presentOutput = (config: Deps['config'], output: JobOutput | undefined, language: string) => {
+const presentOutput = (config: Deps['config'], output: JobOutput | undefined, language: string | null) => {
   if (!output) return null;
   if (output.kind === 'text') return { text: output.text, finish_reason: output.finishReason, language, citations: [] };
   return {
@@ -54,11 +54,11 @@ export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' |
     type: spec.type,
     status: job.status,
     run: job.run,
-    trigger: spec.trigger,
+    trigger: { ...spec.trigger, language: job.language ?? null },
     model: spec.model,
     served_by: job.servedBy ?? null,
     input_preview: spec.inputPreview,
-    output: presentOutput(deps.config, await readOutput(deps, job), spec.trigger.language),
+    output: presentOutput(deps.config, await readOutput(deps, job), job.language ?? null),
     usage: presentUsage(job.usage),
     cost_usd: job.costUsd ?? null,
     system_prompt: { source: spec.system.source },

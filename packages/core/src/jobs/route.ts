@@ -1,7 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { classify } from '../triggers/classify.ts';
-import { detectLanguage } from '../triggers/language.ts';
 import { JOB_CATALOG } from './catalog.ts';
 import type { JobInput, JobTrigger, JobType, UrlKind } from './job.ts';
 import type { Submission } from './submission.ts';
@@ -33,16 +32,15 @@ const requestedType = (deps: Pick<Deps, 'providers'>, { submission }: Asked): Jo
  */
 export const decideType = async (deps: Pick<Deps, 'providers'>, asked: Asked): Promise<Route> => {
   const { submission, input } = asked;
-  const language = detectLanguage(input.text).language;
   const requested = requestedType(deps, asked);
   if (requested) {
     if (requested === 'vision' && !hasPicture(asked)) throw new AppError('invalid_request', 'input: a vision job needs a picture.', { param: 'input' });
     if (requested === 'image' && input.text.trim() === '') throw new AppError('invalid_request', 'input: an image job needs a text.', { param: 'input' });
-    const trigger: JobTrigger = { label: requested, confidence: 1, source: 'request', language };
+    const trigger: JobTrigger = { label: requested, confidence: 1, source: 'request' };
     return { type: requested, trigger, model: submission.model ?? JOB_CATALOG[requested].defaultModel, warnings: [] };
   }
   const { label, confidence, source } = classify({ text: input.text, hasImage: input.images.length > 0 });
-  const trigger: JobTrigger = { label, confidence, source, language };
+  const trigger: JobTrigger = { label, confidence, source };
   if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [] };
   const served = deps.providers.typesOf(submission.model);
   if (served.includes(label)) return { type: label, trigger, model: submission.model, warnings: [] };

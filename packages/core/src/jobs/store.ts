@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { loadScript } from '../redis.ts';
 import type { Attempt, AttemptOutcome, JobError, JobRecord, JobStatus, TerminalStatus } from './job.ts';
+import { decodeSpec } from './spec-line.ts';
 
 /** Zset of everything that is not at its end (jobs, deliveries); score: unix ms at which the sweep looks at it. */
 export const DUE = 'fana:due';
@@ -27,6 +28,7 @@ const EVENTS_TTL_SECONDS = 600;
 
 const scripts = {
   accept: loadScript(import.meta.url, './accept.lua'),
+  notePicture: loadScript(import.meta.url, './note-picture.lua'),
   claim: loadScript(import.meta.url, './claim.lua'),
   beginAttempt: loadScript(import.meta.url, './begin-attempt.lua'),
   settleAttempt: loadScript(import.meta.url, './settle-attempt.lua'),
@@ -39,6 +41,11 @@ const scripts = {
   erase: loadScript(import.meta.url, './erase.lua'),
 };
 
+/** Fields of linked pictures that were stored for the job; the value is the blob id. */
+export const PICTURE_FIELD = 'picture:';
+const picturesOf = (hash: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(hash).filter(([field]) => field.startsWith(PICTURE_FIELD)));
+
 /** Turns a flat HGETALL reply into a record. */
 export const decodeRecord = (id: string, hash: Record<string, string>): JobRecord => {
   const attempts: Attempt[] = [];
@@ -47,7 +54,7 @@ export const decodeRecord = (id: string, hash: Record<string, string>): JobRecor
     const line = hash[`attempt:${number}`];
     if (line !== undefined) attempts.push(JSON.parse(line));
   }
-  const spec = JSON.parse(hash['spec'] ?? '{}');
+  const spec = decodeSpec(hash['spec'] ?? '{}');
   return {
     id,
     spec,
@@ -57,11 +64,13 @@ export const decodeRecord = (id: string, hash: Record<string, string>): JobRecor
     attempts,
     earlierCalls: Number(hash['earlier_calls'] ?? 0),
     warnings: hash['result_warnings'] === undefined ? spec.warnings : [...spec.warnings, ...JSON.parse(hash['result_warnings'])],
+    pictures: picturesOf(hash),
     cancelRequested: hash['status'] === 'cancelling',
     ...(hash['queued_ms'] !== undefined && { queuedMs: Number(hash['queued_ms']) }),
     ...(hash['started_ms'] !== undefined && { startedMs: Number(hash['started_ms']) }),
     ...(hash['finished_ms'] !== undefined && { finishedMs: Number(hash['finished_ms']) }),
     ...(hash['expires_ms'] !== undefined && { expiresMs: Number(hash['expires_ms']) }),
+    ...(hash['language'] !== undefined && { language: hash['language'] }),
     ...(hash['output'] !== undefined && { output: JSON.parse(hash['output']) }),
     ...(hash['output_blob'] !== undefined && { outputBlobId: hash['output_blob'] }),
     ...(hash['usage'] !== undefined && { usage: JSON.parse(hash['usage']) }),
@@ -89,13 +98,20 @@ export type AcceptItem = {
 export type AcceptReply = { kind: 'accepted' | 'replayed' | 'mismatch' | 'limited'; id: string; createdMs: number; remaining: number; resetSeconds: number };
 
 export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
-  const args: (string | number)[] = [items.length];
+  const args: (string | number)[] = [FIRST_CHECK_MS, items.length];
   for (const item of items) {
     args.push(item.id, item.tenant, item.spec, item.keyId, item.requestsPerMinute, item.idempotencyKey);
-    args.push(item.fingerprint, item.runAtMs, item.deadlineSeconds, FIRST_CHECK_MS, item.type);
+    args.push(item.fingerprint, item.runAtMs, item.deadlineSeconds, item.type);
   }
-  const replies = (await scripts.accept(redis, [DUE], args)) as [AcceptReply['kind'], string, string | number, number, number][];
-  return replies.map(([kind, id, createdMs, remaining, resetSeconds]) => ({ kind, id, createdMs: Number(createdMs), remaining, resetSeconds }));
+  const replies = (await scripts.accept(redis, [DUE], args)) as [...[AcceptReply['kind'], string, number, number][], string];
+  const createdMs = Number(replies.pop());
+  return (replies as unknown as [AcceptReply['kind'], string, number, number][]).map(([kind, id, remaining, resetSeconds]) => ({
+    kind,
+    id,
+    createdMs,
+    remaining,
+    resetSeconds,
+  }));
 };
 
 export const readJob = async (redis: Redis, id: string): Promise<JobRecord | undefined> => {
@@ -121,6 +137,10 @@ export const beginAttempt = async (redis: Redis, id: string, lease: string, prov
   if (kind === 'begun') return { kind, number };
   return { kind: kind === 'cancelling' ? 'cancelling' : 'lost' };
 };
+
+/** Adds a stored picture to the job. False: the lease is lost. */
+export const notePicture = async (redis: Redis, id: string, lease: string, field: string, blobId: string): Promise<boolean> =>
+  (await scripts.notePicture(redis, [jobKey(id)], [lease, field, blobId])) === 1;
 
 /** Closes the open attempt while the run goes on. False: the lease is lost. */
 export const settleAttempt = async (redis: Redis, id: string, lease: string, outcome: AttemptOutcome, error?: JobError): Promise<boolean> =>
@@ -192,8 +212,8 @@ export const restartJob = async (redis: Redis, id: string, run: number): Promise
   return { kind: kind === 'gone' ? 'gone' : 'refused' };
 };
 
-export const eraseJobKeys = async (redis: Redis, id: string, tenant: string): Promise<'erased' | 'running' | 'gone'> =>
-  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id])) as
+export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord): Promise<'erased' | 'running' | 'gone'> =>
+  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id, run])) as
     | 'erased'
     | 'running'
     | 'gone';

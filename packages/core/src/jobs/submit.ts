@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { removeBlobs, saveBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { overRequestLimit } from '../tenants/limits.ts';
 import { findUrls } from '../triggers/urls.ts';
 import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
@@ -10,6 +11,7 @@ import { parametersOf } from './catalog.ts';
 import { buildInput } from './input.ts';
 import type { JobRecord, JobSpec } from './job.ts';
 import { decideType } from './route.ts';
+import { DEFAULT_PRIORITY, encodeSpec, previewOf } from './spec-line.ts';
 import { readJob } from './store.ts';
 import { parseSubmission, type Submission } from './submission.ts';
 
@@ -22,15 +24,9 @@ export type SubmitResult = { job: JobRecord; replayed: boolean; limit?: { remain
 
 /** Inputs longer than this live in the blob store (design 1). */
 const INLINE_INPUT_BYTES = 8192;
-const PREVIEW_CHARS = 200;
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
-const preview = (text: string): string => {
-  if (text.length <= PREVIEW_CHARS) return text;
-  const cut = text.slice(0, PREVIEW_CHARS);
-  return `${cut.isWellFormed() ? cut : cut.slice(0, -1)}…`;
-};
+/** 132 bits of SHA-256 are enough to tell a tenant's keys and bodies apart. */
+const digest = (text: string): string => hash('sha256', text, 'base64url').slice(0, 22);
 
 const systemOf = (submission: Submission, submitter: Submitter): JobSpec['system'] => {
   if (submission.system !== undefined) return { source: 'job', text: submission.system };
@@ -49,6 +45,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   if (other.length > 0 && (submission.type ?? 'auto') !== 'auto') {
     throw new AppError('invalid_request', `parameters.${other[0]} does not apply to a ${type} job.`, { param: `parameters.${other[0]}` });
   }
+  deps.providers.checkParameters(model, type, known);
   const spec: JobSpec = {
     tenant: submitter.tenant,
     keyId: submitter.keyId,
@@ -56,13 +53,13 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
     trigger,
     model,
     input,
-    inputPreview: preview(input.text),
+    inputPreview: previewOf(input.text),
     parameters: known,
     system: systemOf(submission, submitter),
     urls,
     warnings: [...warnings, ...other.map((name) => `parameters.${name} does not apply to a ${type} job and was left out.`)],
     metadata: submission.metadata ?? {},
-    priority: submission.priority ?? 5,
+    priority: submission.priority ?? DEFAULT_PRIORITY,
     ownedBlobIds,
   };
   if (submission.webhook)
@@ -77,15 +74,14 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
 
 /** Moves an input that is too long for Redis into a blob of the job's own. */
 const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
-  const line = JSON.stringify(spec);
+  const line = encodeSpec(spec);
   if (line.length <= INLINE_INPUT_BYTES) return line;
-  const { input, ...rest } = spec;
-  const bytes = Buffer.from(JSON.stringify(input));
+  const bytes = Buffer.from(JSON.stringify(spec.input));
   if (bytes.length <= INLINE_INPUT_BYTES) return line;
   const blob = await saveBlob(deps, { tenant: spec.tenant, bytes, mediaType: 'application/json' });
   spec.ownedBlobIds.push(blob.id);
   spec.inputBlobId = blob.id;
-  return JSON.stringify({ ...rest, inputBlobId: blob.id });
+  return encodeSpec(spec, true);
 };
 
 /**
@@ -113,8 +109,8 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
         type: spec.type,
         keyId: submitter.keyId,
         requestsPerMinute: submitter.requestsPerMinute,
-        idempotencyKey: idempotencyKey === undefined ? '' : `fana:idem:${submitter.tenant}:jobs:${sha256(idempotencyKey)}`,
-        fingerprint: idempotencyKey === undefined ? '' : sha256(options.rawBody),
+        idempotencyKey: idempotencyKey === undefined ? '' : digest(idempotencyKey),
+        fingerprint: idempotencyKey === undefined ? '' : digest(options.rawBody),
         runAtMs: spec.runAtMs ?? 0,
         deadlineSeconds: spec.deadlineSeconds ?? 0,
       },
@@ -134,6 +130,7 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
       attempts: [],
       earlierCalls: 0,
       warnings: spec.warnings,
+      pictures: {},
       cancelRequested: false,
     };
     return { job, replayed: false, ...(reply.remaining >= 0 && { limit: { remaining: reply.remaining, resetSeconds: reply.resetSeconds } }) };
@@ -143,9 +140,7 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
 };
 
 const answerUnaccepted = async (deps: Deps, reply: Awaited<ReturnType<Acceptor['accept']>>): Promise<SubmitResult> => {
-  if (reply.kind === 'limited') {
-    throw new AppError('rate_limit_exceeded', 'This key has used up its requests of this minute.', { retryAfterMs: reply.resetSeconds * 1000 });
-  }
+  if (reply.kind === 'limited') throw overRequestLimit(reply.resetSeconds);
   if (reply.kind === 'mismatch') {
     throw new AppError('idempotency_key_reused', 'This Idempotency-Key was used with another body in the last 24 hours.', { param: 'Idempotency-Key' });
   }

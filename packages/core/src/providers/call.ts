@@ -1,4 +1,5 @@
 import type { Agent, Dispatcher } from 'undici';
+import { collecting, type Reply, type Sink, streaming } from './reply-body.ts';
 
 /** Time and size limits of one call. */
 export type Limits = {
@@ -10,6 +11,8 @@ export type Limits = {
   totalMs: number;
   /** Of the reply's body. */
   maxBytes: number;
+  /** A connection of its own, so that none that died while idle can make the outcome unknown. */
+  ownConnection?: boolean;
 };
 
 /** Why a call was given up on this side; `dropped`: by the SDK, which could not go on reading. */
@@ -22,8 +25,7 @@ export type CallState = {
   /** The whole reply was received, whatever its status. */
   complete: boolean;
   stopped?: StopReason;
-  /** The head of the reply; `text` is the body of one that is not 2xx. */
-  reply?: { status: number; headers: Headers; text?: string };
+  reply?: Reply;
 };
 
 /** What an SDK calls the network with. `Response` keeps SDKs from probing for it with a request of their own. */
@@ -34,9 +36,6 @@ export type Call = { fetch: CallFetch; state: CallState };
 
 /** After the last event of a stream its end is waited for this long, so that the connection can be used again. */
 const DRAIN_MS = 1000;
-
-/** A slow reader is waited for above this; below, the end of a reply is seen at once and its connection is free again. */
-const BUFFERED_BYTES = 65_536;
 
 /** The error a call ends with when we gave it up; never an `AbortError`, which SDK streams swallow. */
 class CallStopped extends Error {
@@ -66,65 +65,6 @@ const encode = async (init: RequestInit): Promise<{ headers: Record<string, stri
   const type = encoded.headers.get('content-type');
   if (type !== null) headers['content-type'] ??= type;
   return { headers, body: Buffer.from(await encoded.arrayBuffer()) };
-};
-
-/** How a reply's body reaches the SDK. `push` answers false when nobody can take more now. */
-type Sink = { response: Response | undefined; push: (chunk: Buffer) => boolean; end: () => Response | undefined; fail: (error: Error) => void };
-
-/** Event streams go on as they come. */
-const streaming = (status: number, headers: Headers, flow: { resume: () => void; abandon: () => void }): Sink => {
-  let feed: ReadableStreamDefaultController<Uint8Array> | undefined;
-  const body = new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => {
-        feed = controller;
-      },
-      pull: flow.resume,
-      cancel: () => {
-        feed = undefined;
-        flow.abandon();
-      },
-    },
-    { highWaterMark: BUFFERED_BYTES, size: (chunk) => chunk?.byteLength ?? 0 },
-  );
-  return {
-    response: new Response(body, { status, headers }),
-    push: (chunk) => {
-      feed?.enqueue(chunk);
-      return feed === undefined || (feed.desiredSize ?? 0) > 0;
-    },
-    end: () => {
-      feed?.close();
-      feed = undefined;
-      return undefined;
-    },
-    fail: (error) => {
-      feed?.error(error);
-      feed = undefined;
-    },
-  };
-};
-
-/** Everything else is answered once it is complete, so that a cut body is never taken for a reply. */
-const collecting = (reply: NonNullable<CallState['reply']>): Sink => {
-  const chunks: Buffer[] = [];
-  return {
-    response: undefined,
-    push: (chunk) => {
-      chunks.push(chunk);
-      return true;
-    },
-    end: () => {
-      const body = Buffer.concat(chunks);
-      const ok = reply.status >= 200 && reply.status < 300;
-      if (!ok) reply.text = body.toString('utf8', 0, 65_536);
-      const empty = body.length === 0 || reply.status === 204 || reply.status === 205 || reply.status === 304;
-      // Response takes 200 to 599; a stranger status is kept in `reply`.
-      const status = reply.status >= 200 && reply.status <= 599 ? reply.status : 502;
-      return new Response(empty ? null : body, { status, headers: reply.headers });
-    },
-    fail: () => {},
-  };
 };
 
 /** Follows one request through the dispatcher and keeps `state` true at every moment. */

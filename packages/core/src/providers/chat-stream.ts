@@ -8,8 +8,8 @@ export type ChatChunk = {
   model?: string;
   choices?: readonly { delta?: { content?: string | null; refusal?: string | null }; finish_reason?: string | null }[];
   usage?: ChunkUsage | null;
-  /** Groq's place for it. */
-  x_groq?: { usage?: ChunkUsage | null } | null;
+  /** Groq's place for usage, and for why a stream was stopped early. */
+  x_groq?: { usage?: ChunkUsage | null; error?: string | null } | null;
 };
 type ChunkUsage = { prompt_tokens?: number; completion_tokens?: number; prompt_tokens_details?: { cached_tokens?: number | undefined } | null };
 
@@ -49,6 +49,7 @@ export const readChatStream = async (chunks: AsyncIterable<ChatChunk>, { account
   for await (const chunk of chunks) {
     count += 1;
     if (typeof chunk !== 'object' || chunk === null) throw badResponse(account, 'an event that is no object');
+    if (chunk.x_groq?.error) throw Object.assign(new Error('the stream was stopped early'), { error: chunk.x_groq.error });
     if (chunk.model) model = chunk.model;
     const reported = chunk.usage ?? chunk.x_groq?.usage;
     if (reported) usage = usageOf(reported);

@@ -40,7 +40,7 @@ export const retryAfterOf = (headers: Headers, nowMs: number = Date.now()): numb
 
 /** No key and nothing that looks like one, and not longer than a message should be. */
 const clean = (text: string, { apiKey }: Account): string => {
-  const blotted = (apiKey.length >= 4 ? text.replaceAll(apiKey, '***') : text).replace(/\b(sk|gsk|key|org|proj|req)[-_][\w*.-]{6,}/gi, '***').trim();
+  const blotted = (apiKey.length >= 4 ? text.replaceAll(apiKey, '***') : text).replace(/\b(sk|gsk|org|proj)[-_][\w*.-]{6,}/gi, '***').trim();
   return blotted.length <= MESSAGE_CHARACTERS ? blotted : `${blotted.slice(0, MESSAGE_CHARACTERS - 1)}…`;
 };
 
@@ -79,11 +79,12 @@ const REFUSED_MESSAGE = /safety system|content policy|content management policy/
 const CONTEXT = /context_length|context_window|prompt_too_long|string_above_max_length|request_too_large/;
 const CONTEXT_MESSAGE = /maximum context length|context length exceeded|context window|reduce the length|prompt is too long|request too large/i;
 const MODEL = /model_not_found|model_decommissioned|model_deprecated|model_not_available|model_not_exist|unsupported_model|invalid_model|deploymentnotfound/;
+const MODEL_MESSAGE = /\bmodel\b.*(not found|not exist|not supported|not available|no access)|(no such|unknown) model/i;
 const OVERLOADED = /overloaded|capacity_exceeded/;
 
 const isModelMissing = (status: number, { code, param, message }: Words, names: string): boolean =>
   MODEL.test(names) ||
-  (status === 404 && (param === 'model' || /\bmodel\b/i.test(message))) ||
+  (status === 404 && (param === 'model' || MODEL_MESSAGE.test(message))) ||
   (status === 400 && param === 'model' && code === 'invalid_value');
 
 // What a status means when the words say nothing more. 408 and 409 count as not done (contract promise 2).
@@ -115,10 +116,12 @@ const codeOf = (status: number, words: Words): ErrorCode => {
 };
 
 const SAID: Partial<Record<ErrorCode, (account: Account, said: string) => string>> = {
-  provider_authentication: ({ label, keyVariable }) => `${label} does not accept the key in ${keyVariable}.`,
   provider_quota_exhausted: ({ label }, said) => `The ${label} account has no credit left: ${said}`,
   provider_refused: ({ label }, said) => `${label} refused this request: ${said}`,
 };
+
+const authentication = (status: number, { label, keyVariable }: Account, said: string): string =>
+  status === 401 ? `${label} does not accept the key in ${keyVariable}.` : `${label} does not allow this to the key in ${keyVariable}: ${said}`;
 
 /** The words of a provider as an AppError; `known` because they say what became of the call. */
 const fromWords = (status: number, headers: Headers | undefined, words: Words, account: Account): AppError => {
@@ -131,8 +134,9 @@ const fromWords = (status: number, headers: Headers | undefined, words: Words, a
   const options: AppErrorOptions = { provider, detail: `${account.label} ${status}: ${said}` };
   const waitMs = headers && status >= 400 ? retryAfterOf(headers) : undefined;
   if (waitMs !== undefined) options.retryAfterMs = waitMs;
-  const redirect = status >= 300 && status < 400 ? `it answered with a redirect (${status}); check its base URL` : said;
-  return new AppError(code, SAID[code]?.(account, said) ?? `${account.label}: ${redirect}`, options);
+  if (code === 'provider_authentication') return new AppError(code, authentication(status, account, said), options);
+  const plain = status >= 300 && status < 400 ? `it answered with a redirect (${status}); check its base URL` : said;
+  return new AppError(code, SAID[code]?.(account, said) ?? `${account.label}: ${plain}`, options);
 };
 
 /** A complete reply that cannot be used. */
@@ -188,9 +192,13 @@ export const toProviderError = (thrown: unknown, state: CallState, account: Acco
     return fromWords(reply.status, reply.headers, wordsOf(parseJson(text), fallback), account);
   }
   const event = eventError(thrown);
-  // A stream that names its own failure has ended by its own word, whether or not its last byte was read.
-  if (reply && event !== undefined && event !== null && (!state.stopped || state.stopped === 'dropped'))
-    return fromWords(reply.status, reply.headers, wordsOf({ error: event }, 'an error without words'), account);
+  // A reply that names its own failure has ended by its own word, whether or not its last byte was read.
+  if (reply && event !== undefined && event !== null && (!state.stopped || state.stopped === 'dropped')) {
+    const words = wordsOf({ error: event }, 'an error without words');
+    // Some servers put the status into the code: the reply itself says 200.
+    const status = /^[45]\d\d$/.test(words.code ?? '') ? Number(words.code) : reply.status;
+    return fromWords(status, reply.headers, words, account);
+  }
   if (!state.complete) return withoutReply(thrown, state, account);
   return new AppError('provider_bad_response', `${account.label} answered with something that is not what its interface promises.`, {
     provider: { outcome: 'known', status: reply?.status ?? 200 },

@@ -118,7 +118,6 @@ const IMAGE_2_PRICE = { input: 5, cachedInput: 1.25, imageInput: 8, output: 30 }
 
 const OPENAI_IMAGE = [
   { id: IMAGE_2, types: IMAGE, family: 'gpt-image-2', price: IMAGE_2_PRICE },
-  { id: 'gpt-image-2-2026-04-21', types: IMAGE, family: 'gpt-image-2', price: IMAGE_2_PRICE, successor: IMAGE_2 },
   { id: 'gpt-image-2.6-sunburst', types: IMAGE, family: 'gpt-image-2.5', price: IMAGE_2_PRICE },
   { id: 'gpt-image-2.6-flare', types: IMAGE, family: 'gpt-image-2.5' },
   { id: 'gpt-image-2.5-sunburst', types: IMAGE, family: 'gpt-image-2.5' },
@@ -192,10 +191,20 @@ export const ALIASES: Readonly<Record<string, Alias>> = {
 
 const BY_ID: ReadonlyMap<string, Model> = new Map(MODELS.map((model) => [model.id, model]));
 
-export const modelOf = (id: string): Model | undefined => BY_ID.get(id);
+/** `gpt-4o-2024-08-06`: a dated snapshot of a model is that model under another id, and the model answers in its place. */
+const snapshotOf = (id: string): Model | undefined => {
+  const name = /^(.+)-\d{4}-\d{2}-\d{2}$/.exec(id)?.[1];
+  const model = name === undefined ? undefined : BY_ID.get(name);
+  if (model?.provider !== 'openai') return undefined;
+  const { shutdownDate: _ofTheModel, ...rest } = model;
+  return { ...rest, id, successor: model.id };
+};
+
+/** The model of that exact id, or the model it is a dated snapshot of. */
+export const modelOf = (id: string): Model | undefined => BY_ID.get(id) ?? snapshotOf(id);
 
 /** The parameter words of a provider's model; `otherwise` for one the catalogue does not know (an operator's own server). */
 export const familyOf = (provider: ProviderName, id: string, otherwise: ParameterFamily): ParameterFamily => {
-  const model = BY_ID.get(id);
+  const model = modelOf(id);
   return model?.provider === provider ? model.family : otherwise;
 };

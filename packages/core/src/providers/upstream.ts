@@ -8,10 +8,13 @@ export type Upstream = { begin: (limits: Limits, signal: AbortSignal) => Call };
 const CONNECT_MS = 10_000;
 
 /**
- * Keep-alive connections to providers. HTTP/1.1 alone, because there the moment of writing is known exactly and no stream of a
- * shared connection is refused and sent again; nothing is retried here. Idle connections do not hold a process open.
+ * HTTP/1.1 alone, because there the moment of writing is known exactly and no stream of a shared connection is refused and sent
+ * again. Nothing is retried here. Idle connections do not hold a process open.
  */
 export const createUpstream = (connectMs: number = CONNECT_MS): Upstream => {
-  const agent = new Agent({ allowH2: false, pipelining: 1, connect: { timeout: connectMs } });
-  return { begin: (limits, signal) => createCall(agent, limits, signal) };
+  const options = { allowH2: false, connect: { timeout: connectMs } };
+  const kept = new Agent({ ...options, pipelining: 1 });
+  // 0 closes each connection after its one reply.
+  const single = new Agent({ ...options, pipelining: 0 });
+  return { begin: (limits, signal) => createCall(limits.ownConnection ? single : kept, limits, signal) };
 };

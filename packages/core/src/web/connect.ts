@@ -62,5 +62,7 @@ export const guardedConnector =
         callback(null, socket);
       });
     };
-    checkedAddresses(hostname, policy).then(open, (error: Error) => callback(error, null));
+    checkedAddresses(hostname, policy)
+      .then(open)
+      .catch((error: Error) => callback(error, null));
   };

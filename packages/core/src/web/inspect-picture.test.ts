@@ -60,6 +60,13 @@ describe('a picture is known by its own bytes', () => {
     for (const [, bytes] of all) expect(await inspectPicture(Buffer.concat([bytes, Buffer.from('trailing')]))).toMatchObject({ width: 64 });
   });
 
+  test('a damaged note inside a PNG does no harm', async () => {
+    const end = drawn.png.length - 12;
+    const note = pngChunk('tEXt', Buffer.from('Comment\0hello'));
+    note[10] = 0;
+    expect(await inspectPicture(Buffer.concat([drawn.png.subarray(0, end), note, drawn.png.subarray(end)]))).toMatchObject({ width: 64 });
+  });
+
   test('animations count as pictures of one frame', async () => {
     const frames = await draw(40, 90).png().toBuffer();
     const animated = sharp(frames, { pages: 1 });
@@ -95,7 +102,7 @@ describe('what is refused, with the reason', () => {
   test.each([
     ['no pixels (png)', pngOf(0, 10)],
     ['no pixels (gif)', patched(drawn.gif, 6, [0, 0])],
-    ['a broken checksum', patched(drawn.png, 40, [1, 2, 3, 4, 5])],
+    ['a broken checksum', patched(drawn.png, drawn.png.indexOf('IDAT') + 8, [1, 2, 3, 4, 5])],
     ['no frame', Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, 0xff, 0xda, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xd9])],
     ['an unknown webp chunk', patched(drawn['lossless webp'], 12, [0x58, 0x58, 0x58, 0x58])],
   ])('%s', async (_name, bytes) => {

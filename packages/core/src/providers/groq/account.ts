@@ -11,8 +11,15 @@ export type GroqAccount = Account & { begin: (signal: AbortSignal) => { client: 
 /** The SDK's own limit is out of the way: ours are in the upstream. */
 const SDK_TIMEOUT_MS = 3_600_000;
 
+/** The SDK adds `/openai/v1` itself; a base URL that ends in it, as other clients take it, is understood too. */
 export const createAccount = ({ apiKey, baseUrl }: GroqSettings, upstream: Upstream, limits: Limits): GroqAccount => {
-  const base = new Groq({ apiKey, baseURL: baseUrl ?? 'https://api.groq.com', maxRetries: 0, timeout: SDK_TIMEOUT_MS, logLevel: 'off' });
+  const base = new Groq({
+    apiKey,
+    baseURL: (baseUrl ?? 'https://api.groq.com').replace(/\/openai\/v1$/, ''),
+    maxRetries: 0,
+    timeout: SDK_TIMEOUT_MS,
+    logLevel: 'off',
+  });
   return {
     label: 'Groq',
     keyVariable: 'GROQ_API_KEY',

@@ -20,6 +20,7 @@ export type OpenaiAccount = Account & {
 /** The SDK's own limit is out of the way: ours are in the upstream. */
 const SDK_TIMEOUT_MS = 3_600_000;
 
+/** Opens the account; nothing is sent. */
 export const createAccount = ({ apiKey, baseUrl }: OpenaiSettings, upstream: Upstream, limits: ProviderLimits): OpenaiAccount => {
   // Everything the SDK would read from the environment is said here.
   const base = new OpenAI({

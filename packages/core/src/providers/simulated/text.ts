@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 type Box = { width: number; height: number; sizePx: number };
@@ -9,7 +9,7 @@ const MOST_CHARACTERS = 400;
 /** A font of our own (DejaVu: Latin, Greek, Cyrillic, Arabic), so that words show on systems without any; others are the system's. */
 const findFont = (): string | undefined => {
   try {
-    return createRequire(import.meta.url).resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf');
+    return fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'));
   } catch {
     // Not installed: the system's fonts are used.
     return undefined;

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { AppError, ERRORS, type ErrorCode } from '@fana/core/errors.ts';
+import { expect, test } from 'vitest';
+import { errorBody, errorHeaders, STATUS } from './errors.ts';
+
+const rows = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8')
+  .split('\n')
+  .filter((line) => line.startsWith('| `'))
+  .map((line) => line.split('|').map((cell) => cell.trim()));
+
+test('docs/errors.md lists every code with its status, type and retryability, in the order of the table, and nothing else', () => {
+  const documented = rows.map(([, code, status, type, retryable]) => [code, status, type, retryable]);
+  const expected = Object.entries(ERRORS).map(([code, { type, retryable }]) => [
+    `\`${code}\``,
+    String(STATUS[code as ErrorCode]),
+    `\`${type}\``,
+    retryable ? 'yes' : 'no',
+  ]);
+  expect(documented).toEqual(expected);
+});
+
+test('every code has a meaning and an advice, each one sentence at least', () => {
+  for (const [, code, , , , meaning, advice] of rows) {
+    expect(meaning, code).toMatch(/^.{10,}\.$/);
+    expect(advice, code).toMatch(/^.{5,}\.$/);
+  }
+});
+
+test('the body has the shape of OpenAI with our request id and keeps the detail back', () => {
+  const error = new AppError('invalid_request', 'name: is empty.', { param: 'name', detail: 'SECRET', cause: new Error('SECRET') });
+  expect(errorBody(error, 'req_1')).toEqual({
+    error: { message: 'name: is empty.', type: 'invalid_request_error', code: 'invalid_request', param: 'name' },
+    request_id: 'req_1',
+  });
+  expect(errorBody(new AppError('not_found', 'No.'), 'req_1').error.param).toBeNull();
+});
+
+test('429 and 503 say when to come back, in whole seconds and never 0', () => {
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+    const waits = STATUS[code] === 429 || STATUS[code] === 503;
+    expect(errorHeaders(new AppError(code, 'x', { retryAfterMs: 2100 }))['retry-after']).toBe(waits ? '3' : undefined);
+    expect(errorHeaders(new AppError(code, 'x', { retryAfterMs: 0 }))['retry-after']).toBe(waits ? '1' : undefined);
+  }
+});

@@ -1,0 +1,55 @@
+import type { JobInput, JobSpec } from './job.ts';
+
+const PREVIEW_CHARS = 200;
+
+/** The beginning of a text, cut between characters. */
+export const previewOf = (text: string): string => {
+  if (text.length <= PREVIEW_CHARS) return text;
+  const cut = text.slice(0, PREVIEW_CHARS);
+  return `${cut.isWellFormed() ? cut : cut.slice(0, -1)}…`;
+};
+
+/** A spec as it is written: what has its usual value is left out, which halves the line of a plain message. */
+type Line = Pick<JobSpec, 'tenant' | 'keyId' | 'type' | 'trigger' | 'model'> &
+  Partial<Omit<JobSpec, 'input'>> & { input?: Pick<JobInput, 'text'> & Partial<JobInput> };
+
+const filled = (value: object): boolean => Object.keys(value).length > 0;
+
+/** The `spec` field of a record. `long`: the input is in its blob, the preview stays. */
+export const encodeSpec = (spec: JobSpec, long = false): string => {
+  const { tenant, keyId, type, trigger, model, input } = spec;
+  const line: Line = { tenant, keyId, type, trigger, model };
+  if (long || !input) line.inputPreview = spec.inputPreview;
+  else line.input = { text: input.text, ...(input.images.length > 0 && { images: input.images }), ...(input.messages && { messages: input.messages }) };
+  if (spec.inputBlobId !== undefined) line.inputBlobId = spec.inputBlobId;
+  if (filled(spec.parameters)) line.parameters = spec.parameters;
+  if (spec.system.source !== 'installation') line.system = spec.system;
+  if (spec.urls.length > 0) line.urls = spec.urls;
+  if (spec.warnings.length > 0) line.warnings = spec.warnings;
+  if (filled(spec.metadata)) line.metadata = spec.metadata;
+  if (spec.priority !== DEFAULT_PRIORITY) line.priority = spec.priority;
+  if (spec.webhook) line.webhook = spec.webhook;
+  if (spec.runAtMs !== undefined) line.runAtMs = spec.runAtMs;
+  if (spec.deadlineSeconds !== undefined) line.deadlineSeconds = spec.deadlineSeconds;
+  if (spec.ownedBlobIds.length > 0) line.ownedBlobIds = spec.ownedBlobIds;
+  return JSON.stringify(line);
+};
+
+export const DEFAULT_PRIORITY = 5;
+
+/** The inverse of `encodeSpec`. */
+export const decodeSpec = (text: string): JobSpec => {
+  const { input, ...line }: Line = JSON.parse(text);
+  return {
+    parameters: {},
+    system: { source: 'installation' },
+    urls: [],
+    warnings: [],
+    metadata: {},
+    priority: DEFAULT_PRIORITY,
+    ownedBlobIds: [],
+    inputPreview: previewOf(input?.text ?? ''),
+    ...line,
+    ...(input && { input: { images: [], ...input } }),
+  };
+};

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { JOB_CATALOG } from '../jobs/catalog.ts';
+import { MODELS } from './models.ts';
+import { type ParameterFamily, translateParameters } from './parameters.ts';
+
+describe('parameters in the words of a model', () => {
+  it.each([
+    ['openai-chat', { max_tokens: 5, temperature: 0.5, stop: ['x'] }, { max_completion_tokens: 5, temperature: 0.5, stop: ['x'] }],
+    ['openai-plain', { reasoning_effort: 'none', seed: 1 }, { seed: 1 }],
+    ['openai-reasoning', { temperature: 1, max_tokens: 9, reasoning_effort: 'high' }, { max_completion_tokens: 9, reasoning_effort: 'high' }],
+    ['any-chat', { max_tokens: 5, frequency_penalty: 1 }, { max_tokens: 5, frequency_penalty: 1 }],
+    ['groq-gpt-oss', { reasoning_effort: 'none', frequency_penalty: 0 }, { reasoning_effort: 'low' }],
+    ['groq-qwen', { reasoning_effort: 'high' }, { reasoning_effort: 'default' }],
+    ['groq-llama', { max_tokens: 3 }, { max_completion_tokens: 3 }],
+    ['gpt-image-2', { quality: 'standard', size: '1792x1024', n: 4 }, { quality: 'medium', size: '1792x1024', n: 4 }],
+    ['gpt-image-2', { quality: 'hd', style: 'vivid' }, { quality: 'high', promptSuffix: 'Style: vivid, hyper-real and dramatic.' }],
+    ['gpt-image-2.5', { quality: 'max' }, { quality: 'max' }],
+    ['dall-e-3', { quality: 'high', style: 'natural', n: 1, size: 'auto', output_format: 'png' }, { quality: 'hd', style: 'natural' }],
+    ['dall-e-2', { size: '256x256', n: 3, quality: 'standard' }, { size: '256x256', n: 3 }],
+  ] satisfies [ParameterFamily, object, object][])('%s: %o → %o', (family, given, said) => {
+    expect(translateParameters(family, 'm', { ...given })).toEqual(said);
+  });
+
+  it.each([
+    ['openai-plain', 'reasoning_effort', 'low'],
+    ['openai-reasoning', 'temperature', 0.2],
+    ['groq-llama', 'presence_penalty', 0.5],
+    ['groq-gpt-oss', 'size', '1x1'],
+    ['gpt-image-2', 'quality', 'max'],
+    ['gpt-image-1', 'size', '1792x1024'],
+    ['dall-e-3', 'n', 2],
+    ['dall-e-3', 'size', '512x512'],
+    ['dall-e-3', 'background', 'transparent'],
+    ['dall-e-2', 'quality', 'hd'],
+    ['dall-e-2', 'style', 'vivid'],
+  ] satisfies [ParameterFamily, string, unknown][])('%s refuses %s = %s by name', (family, name, value) => {
+    expect(() => translateParameters(family, 'm', { [name]: value })).toThrow(
+      expect.objectContaining({ code: 'unsupported_parameter', param: `parameters.${name}` }),
+    );
+  });
+
+  // A parameter added to a job type must be thought of in every family, or it is refused for all models.
+  it.each(['chat', 'image'] as const)('some model of type %s can do each parameter of it', (type) => {
+    const values: Record<string, unknown[]> = {
+      stop: ['x'],
+      style: ['vivid'],
+      quality: ['high'],
+      size: ['1024x1024'],
+      reasoning_effort: ['low'],
+      background: ['auto'],
+      output_format: ['png'],
+      moderation: ['auto'],
+    };
+    const families = new Set(MODELS.filter(({ types }) => types.includes(type)).map(({ family }) => family));
+    for (const name of Object.keys(JOB_CATALOG[type].parameters.shape)) {
+      const able = [...families].filter((family) => {
+        try {
+          return translateParameters(family, 'm', { [name]: values[name]?.[0] ?? 1 });
+        } catch {
+          return false;
+        }
+      });
+      expect(able, name).not.toHaveLength(0);
+    }
+  });
+});

@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { expect, it } from 'vitest';
+import { loadConfig, SETTINGS } from '../../packages/core/src/config.ts';
+import { ROOT } from '../node-binary.mjs';
+
+const text = readFileSync(join(ROOT, '.env.example'), 'utf8');
+const lines = [...text.matchAll(/^# ([A-Z][A-Z0-9_]*)=(.*)$/gm)];
+const SECRETS = { REDIS_URL: 'redis://127.0.0.1:6379', FANA_ADMIN_KEY: 'k'.repeat(32), FANA_SIGNING_SECRET: 's'.repeat(32) };
+
+it('lists exactly the settings that are read, each once', () => {
+  expect(lines.map(([, name]) => name).sort()).toEqual([...SETTINGS].sort());
+});
+
+it('sets nothing until a line is uncommented', () => {
+  expect(parseEnv(text)).toEqual({});
+});
+
+it('holds only values that are accepted', () => {
+  const uncommented = parseEnv(lines.map(([, name, value]) => `${name}=${value}`).join('\n'));
+  expect(() => loadConfig({ ...uncommented, ...SECRETS })).not.toThrow();
+});
+
+it('shows the real defaults', () => {
+  // An example there, not a default: unset means what the host and port give, or the vendor's own address.
+  const examples = ['FANA_PUBLIC_URL', 'GROQ_BASE_URL', 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL'];
+  const shown = lines.filter(([, name]) => !examples.includes(name ?? '')).map(([, name, value]) => `${name}=${value}`);
+  expect(loadConfig({ ...parseEnv(shown.join('\n')), ...SECRETS })).toEqual(loadConfig(SECRETS));
+});
