@@ -22,7 +22,7 @@ const redisPid = async (url: string): Promise<number> => {
 
 const bare: Side = {
   async start() {
-    const redis = await startRedis({ appendOnly: true });
+    const redis = await startRedis({ appendOnly: true, fsync: 'everysec' });
     const port = await freePort();
     const api = await startNode('bench/src/bare-api.ts', { REDIS_URL: redis.url, PORT: String(port) }, 'bare api is ready');
     return {
@@ -41,7 +41,7 @@ const bare: Side = {
 /** Everything on: a key with a limit, its checks, classification, language, idempotency, record, index, message. */
 const ours: Side = {
   async start() {
-    const redis = await startRedis({ appendOnly: true });
+    const redis = await startRedis({ appendOnly: true, fsync: 'everysec' });
     const port = await freePort();
     const env = {
       REDIS_URL: redis.url,

@@ -25,7 +25,7 @@ const timeDrain = async (left: () => Promise<number>): Promise<number> => {
 };
 
 const bareRound = async (upstreamUrl: string): Promise<number> => {
-  const redis = await startRedis({ appendOnly: true });
+  const redis = await startRedis({ appendOnly: true, fsync: 'everysec' });
   const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
   const queue = new Queue('chat', { connection });
   await queue.addBulk(Array.from({ length: JOBS }, (_, n) => ({ name: 'run', data: { input: `question ${n}` } })));
@@ -46,7 +46,7 @@ const bareRound = async (upstreamUrl: string): Promise<number> => {
 };
 
 const ourRound = async (upstreamUrl: string): Promise<number> => {
-  const redis = await startRedis({ appendOnly: true });
+  const redis = await startRedis({ appendOnly: true, fsync: 'everysec' });
   const env = { OPENAI_API_KEY: 'bench', OPENAI_BASE_URL: upstreamUrl };
   const deps = testDeps(redis.url, env);
   const acceptor = createAcceptor(deps);

@@ -20,6 +20,6 @@ export const reply = (c: Context<Environment>, body: unknown, status: Contentful
   c.set('sealed', true);
   return new Response(JSON.stringify(body), {
     status,
-    headers: { 'content-type': 'application/json', 'x-request-id': c.var.requestId, ...SECURITY_HEADERS, ...headers },
+    headers: Object.assign({ 'content-type': 'application/json', 'x-request-id': c.var.requestId }, SECURITY_HEADERS, headers),
   });
 };

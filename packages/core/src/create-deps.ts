@@ -14,14 +14,16 @@ type Parts = {
   redis: Redis;
   /** For BullMQ's queues. */
   queueConnection: Redis;
+  /** How long a group of messages may take; default: as long as Redis takes. */
+  queueTimeoutMs?: number;
 };
 
 /** Builds the world of a process. The connections stay the caller's to close. */
-export const createDeps = ({ config, logger, redis, queueConnection }: Parts): Deps => ({
+export const createDeps = ({ config, logger, redis, queueConnection, queueTimeoutMs = Number.POSITIVE_INFINITY }: Parts): Deps => ({
   config,
   logger,
   redis,
-  queues: createQueues(queueConnection),
+  queues: createQueues(queueConnection, queueTimeoutMs),
   blobs: createLocalBlobs(join(config.dataDir, 'blobs')),
   providers: createRegistry(config),
   now: Date.now,

@@ -7,7 +7,14 @@ import { AppError, toAppError } from './errors.ts';
  * A connection for producers (the API): fails fast, so that a request is answered within 2 s when Redis is gone.
  * A timed-out command may still have been executed; every write we send is safe to repeat.
  */
-export const connectProducer = (url: string): Redis => connect(url, { commandTimeout: 1000, maxRetriesPerRequest: 0, enableOfflineQueue: false });
+/** How long a producer waits for Redis: an answer is due within 2 s (contract 3). */
+export const PRODUCER_TIMEOUT_MS = 1000;
+
+export const connectProducer = (url: string): Redis =>
+  connect(url, { commandTimeout: PRODUCER_TIMEOUT_MS, maxRetriesPerRequest: 0, enableOfflineQueue: false });
+
+/** As `connectProducer`, for BullMQ's queues: the time limit is that of the group of messages (queues.ts), not one of each command. */
+export const connectQueueProducer = (url: string): Redis => connect(url, { maxRetriesPerRequest: 0, enableOfflineQueue: false });
 
 /** A connection for consumers (workers): waits for Redis as long as it takes. */
 export const connectConsumer = (url: string): Redis => connect(url, { maxRetriesPerRequest: null });

@@ -10,6 +10,8 @@ import { freePort } from './free-port.ts';
 export type TestRedisOptions = {
   /** Keep every write (append-only file, fsync always), as the product's own Redis does: needed by tests that restart it. Default false. */
   appendOnly?: boolean;
+  /** How often an append-only file is synced: `always` (default) loses nothing that was answered; `everysec` is what the product's own Redis does. */
+  fsync?: 'always' | 'everysec';
   /** A port to use instead of a free one. */
   port?: number;
 };
@@ -63,9 +65,9 @@ const guard = (pid: number, folder: string): (() => void) => {
   };
 };
 
-const spawnRedis = async (folder: string, port: number, appendOnly: boolean): Promise<ChildProcess> => {
+const spawnRedis = async (folder: string, port: number, appendOnly: boolean, fsync: 'always' | 'everysec' = 'always'): Promise<ChildProcess> => {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--maxmemory-policy', 'noeviction', '--loglevel', 'warning'];
-  const child = spawn('redis-server', [...settings, '--appendonly', appendOnly ? 'yes' : 'no', '--appendfsync', 'always'], {
+  const child = spawn('redis-server', [...settings, '--appendonly', appendOnly ? 'yes' : 'no', '--appendfsync', fsync], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -103,10 +105,10 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> =
  * Call `stop` in `afterAll`. When this process ends without it, the server is ended and its folder removed all the same.
  * @throws Error with the server's own words when it does not start within 10 s.
  */
-export const startRedis = async ({ appendOnly = false, port: wanted }: TestRedisOptions = {}): Promise<TestRedis> => {
+export const startRedis = async ({ appendOnly = false, fsync = 'always', port: wanted }: TestRedisOptions = {}): Promise<TestRedis> => {
   const folder = await mkdtemp(join(tmpdir(), 'fana-redis-'));
   const port = wanted ?? (await freePort());
-  let child = await spawnRedis(folder, port, appendOnly);
+  let child = await spawnRedis(folder, port, appendOnly, fsync);
   let release = guard(child.pid ?? 0, folder);
   return {
     url: `redis://127.0.0.1:${port}`,
@@ -123,7 +125,7 @@ export const startRedis = async ({ appendOnly = false, port: wanted }: TestRedis
     async restart() {
       release();
       await end(child, 'SIGTERM');
-      child = await spawnRedis(folder, port, appendOnly);
+      child = await spawnRedis(folder, port, appendOnly, fsync);
       release = guard(child.pid ?? 0, folder);
     },
     pause() {

@@ -4,8 +4,8 @@
 -- ARGV  1 first check after (ms)  2 number of items, then 10 values an item:
 --       job id, tenant, spec (JSON), key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
 --       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), job type
--- Returns for each item: { 'accepted' | 'replayed' | 'mismatch' | 'limited', job id, remaining requests (-1 = no limit), reset s },
---       and after the last one the time of acceptance (unix ms)
+-- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited; remaining requests
+--       (-1 = no limit); reset s; and at the end the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
 local STRIDE = 10
 local time = redis.call('TIME')
@@ -45,10 +45,14 @@ end
 -- costs Redis three times as much. Value: fingerprint|job id|unix seconds; kept 24 h to the second by that last part.
 local DAY = 86400
 local today = math.floor(time[1] / DAY)
-local remembered = {}
+local remembered, replayed, had_yesterday = {}, {}, {}
 local function bucket(tenant, day) return 'fana:idem:' .. tenant .. ':jobs:' .. day end
 local function seen_before(tenant, key)
-  local seen = redis.call('HGET', bucket(tenant, today), key) or redis.call('HGET', bucket(tenant, today - 1), key)
+  local seen = redis.call('HGET', bucket(tenant, today), key)
+  if not seen then
+    if had_yesterday[tenant] == nil then had_yesterday[tenant] = redis.call('EXISTS', bucket(tenant, today - 1)) == 1 end
+    if had_yesterday[tenant] then seen = redis.call('HGET', bucket(tenant, today - 1), key) end
+  end
   if not seen then return nil end
   local fingerprint, id, at = string.match(seen, '^([^|]*)|([^|]*)|(.*)$')
   if time[1] - at >= DAY then return nil end
@@ -83,24 +87,27 @@ local function accept(b, index)
   if idempotency_key ~= '' then
     local fingerprint, first_id = seen_before(ARGV[b + 1], idempotency_key)
     if fingerprint then
-      if fingerprint ~= ARGV[b + 6] then return { 'mismatch', '', -1, 0 } end
-      return { 'replayed', first_id, -1, 0 }
+      if fingerprint ~= ARGV[b + 6] then return 3, -1, 0 end
+      replayed[#replayed + 1] = first_id
+      return 2, -1, 0
     end
   end
   local remaining, reset = -1, 0
   if ARGV[b + 4] ~= '0' then
     local allowed
     allowed, remaining, reset = take_request(key_id, tonumber(ARGV[b + 4]))
-    if not allowed then return { 'limited', '', 0, reset } end
+    if not allowed then return 4, 0, reset end
   end
   if idempotency_key ~= '' then remember(ARGV[b + 1], idempotency_key, ARGV[b + 6] .. '|' .. id .. '|' .. time[1]) end
   record(b, id, index)
-  return { 'accepted', id, remaining, reset }
+  return 1, remaining, reset
 end
 
-local replies = {}
-local count = tonumber(ARGV[2])
-for i = 0, count - 1 do replies[i + 1] = accept(3 + i * STRIDE, i) end
+local replies = { now }
+for i = 0, tonumber(ARGV[2]) - 1 do
+  local at = 2 + i * 3
+  replies[at], replies[at + 1], replies[at + 2] = accept(3 + i * STRIDE, i)
+end
 for tenant, members in pairs(indexes) do redis.call('ZADD', 'fana:tenant:' .. tenant .. ':jobs', unpack(members)) end
 if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
 for tenant in pairs(remembered) do redis.call('EXPIRE', bucket(tenant, today), 2 * DAY) end
@@ -110,5 +117,5 @@ for _, window in pairs(windows) do
     redis.call('EXPIRE', window.key, 130)
   end
 end
-replies[count + 1] = now
+for _, id in ipairs(replayed) do replies[#replies + 1] = id end
 return replies

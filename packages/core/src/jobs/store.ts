@@ -97,21 +97,23 @@ export type AcceptItem = {
 };
 export type AcceptReply = { kind: 'accepted' | 'replayed' | 'mismatch' | 'limited'; id: string; createdMs: number; remaining: number; resetSeconds: number };
 
+/** The integers of accept.lua. */
+const ACCEPT_KINDS = [undefined, 'accepted', 'replayed', 'mismatch', 'limited'] as const;
+
 export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
   const args: (string | number)[] = [FIRST_CHECK_MS, items.length];
   for (const item of items) {
     args.push(item.id, item.tenant, item.spec, item.keyId, item.requestsPerMinute, item.idempotencyKey);
     args.push(item.fingerprint, item.runAtMs, item.deadlineSeconds, item.type);
   }
-  const replies = (await scripts.accept(redis, [DUE], args)) as [...[AcceptReply['kind'], string, number, number][], string];
-  const createdMs = Number(replies.pop());
-  return (replies as unknown as [AcceptReply['kind'], string, number, number][]).map(([kind, id, remaining, resetSeconds]) => ({
-    kind,
-    id,
-    createdMs,
-    remaining,
-    resetSeconds,
-  }));
+  const [now, ...values] = (await scripts.accept(redis, [DUE], args)) as (string | number)[];
+  const createdMs = Number(now);
+  let nextReplayed = 3 * items.length;
+  return items.map((item, at) => {
+    const kind = ACCEPT_KINDS[Number(values[3 * at])] ?? 'mismatch';
+    const id = kind === 'replayed' ? String(values[nextReplayed++]) : item.id;
+    return { kind, id, createdMs, remaining: Number(values[3 * at + 1]), resetSeconds: Number(values[3 * at + 2]) };
+  });
 };
 
 export const readJob = async (redis: Redis, id: string): Promise<JobRecord | undefined> => {
