@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { answerChat, answerError, answerImage, type Behaviour, type FaultUpstream, startFaultUpstream } from './support/fault-upstream.ts';
 import { endProcess, type Installation, startInstallation } from './support/installation.ts';
+import { readServerSentEvents } from './support/server-sent-events.ts';
 
 let behave: Behaviour;
 let upstream: FaultUpstream;
@@ -129,6 +130,15 @@ describe('a chat call', () => {
     expect(job.status).toBe('completed');
     expect(job.attempts.map(({ outcome }) => outcome)).toEqual(['paused', 'paused', 'paused', 'paused', 'completed']);
     expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(1900);
+  });
+
+  it('answered with nothing ends completed, and its stream has a piece', async () => {
+    behave = (_, response) => answerChat(response, '');
+    const { id } = await fana.submit({ type: 'chat', input: 'hi' });
+    expect(await fana.ended(id)).toMatchObject({ status: 'completed', output: { text: '' } });
+    const events = await readServerSentEvents(await fana.request(`/v1/jobs/${id}/events`));
+    expect(events.map(({ type }) => type)).toEqual(['job.queued', 'job.started', 'output.delta', 'job.completed']);
+    expect(events[2]?.data.delta).toBe('');
   });
 
   it('with a spent quota is not retried', async () => {

@@ -29,6 +29,7 @@ it('loses and repeats nothing when the stream is cut and resumed ten times', asy
   expect(received[0]?.type).toBe('job.queued');
   expect(received.filter(({ type }) => type === 'output.delta').length).toBeGreaterThan(10);
   const text = received.map(({ data }) => data.delta ?? '').join('');
+  expect(received.every(({ data }) => Number.isInteger(data.created_at))).toBe(true);
   const end = received.at(-1);
   expect(end?.type).toBe('job.completed');
   expect(end?.data.job?.output?.text).toBe(text);
@@ -58,6 +59,9 @@ it('waits for the end on request, on submission and on reading', async () => {
   const waited = await fana.request('/v1/jobs', { body: { type: 'chat', input: 'hi' }, headers: { prefer: 'wait=30' } });
   expect(waited.status).toBe(200);
   expect(waited.headers.get('preference-applied')).toBe('wait=30');
+  // RFC 7240 4.3: with both, the answer is asynchronous only when the wait was too short.
+  const both = await fana.request('/v1/jobs', { body: { type: 'chat', input: 'hi' }, headers: { prefer: 'respond-async, wait=30' } });
+  expect(both.status).toBe(200);
   const job = await fana.submit({ type: 'image', input: 'a fox' });
   const read = await fana.request(`/v1/jobs/${job.id}?wait=30`);
   expect(await read.json()).toMatchObject({ status: 'completed', type: 'image' });

@@ -9,7 +9,7 @@ import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-export const ADMIN_KEY = 'e2e-admin-key-0123456789-0123456789';
+const ADMIN_KEY = 'e2e-admin-key-0123456789-0123456789';
 
 export type Process = { child: ChildProcess; output: () => string };
 
@@ -31,7 +31,7 @@ export type Installation = {
   stop: () => Promise<void>;
 };
 
-export type RequestOptions = {
+type RequestOptions = {
   method?: string;
   body?: unknown;
   rawBody?: string | Uint8Array;

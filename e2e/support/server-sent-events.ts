@@ -2,7 +2,7 @@
 export type ReceivedEvent = {
   id: string;
   type: string;
-  data: { type: string; job_id: string; attempt: number; delta?: string; job?: { status: string; output: { text?: string } | null } };
+  data: { type: string; job_id: string; attempt: number; created_at: number; delta?: string; job?: { status: string; output: { text?: string } | null } };
 };
 
 /** Reads a stream of server-sent events until it ends, or until `enough` says so (the connection is then cut). */

@@ -22,6 +22,17 @@ it('holds only values that are accepted', () => {
   expect(() => loadConfig({ ...uncommented, ...SECRETS })).not.toThrow();
 });
 
+it('takes every queue name of the contract, `all`, and a name twice; serves those that are built', () => {
+  const queues = (list: string) => loadConfig({ ...SECRETS, FANA_WORKER_QUEUES: list }).worker.queues;
+  const built = ['chat', 'image', 'vision', 'webhook'];
+  expect(queues('chat,image,vision,embedding,ingest,batch,webhook')).toEqual(built);
+  expect(queues('all')).toEqual(built);
+  expect(queues('webhook, chat,chat')).toEqual(['chat', 'webhook']);
+  expect(queues('batch')).toEqual([]);
+  expect(() => queues('chat,nonsense')).toThrow('FANA_WORKER_QUEUES');
+  expect(() => queues(' , ')).toThrow('FANA_WORKER_QUEUES');
+});
+
 it('shows the real defaults', () => {
   // An example there, not a default: unset means what the host and port give, or the vendor's own address.
   const examples = ['FANA_PUBLIC_URL', 'GROQ_BASE_URL', 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL'];

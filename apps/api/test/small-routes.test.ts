@@ -17,6 +17,7 @@ describe('models', () => {
   test('are listed in the shape of OpenAI, aliases too', async () => {
     const { json } = await app.call('/v1/models');
     expect(json.object).toBe('list');
+    expect(json).toMatchObject({ first_id: json.data[0].id, last_id: json.data.at(-1).id, has_more: false });
     for (const model of json.data) {
       expect(model).toMatchObject({
         id: expect.any(String),

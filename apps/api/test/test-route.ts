@@ -40,7 +40,9 @@ export const testRoute = (app: () => TestApp, { method, path, scope, body }: Rou
       test(`answers 401 ${how}`, async () => {
         const made = await make(app(), scope);
         const access = typeof made === 'string' ? { key: made } : { key: '', headers: made };
-        expectError(await app().call(path, { method, ...(body !== undefined && { body }), ...access }), 401, 'invalid_api_key');
+        const reply = await app().call(path, { method, ...(body !== undefined && { body }), ...access });
+        expectError(reply, 401, 'invalid_api_key');
+        expect(reply.headers.get('www-authenticate')).toBe('Bearer');
       });
     }
     test(`answers 403 without the scope ${scope}`, async () => {

@@ -3,7 +3,7 @@ import { CANCEL_CHANNEL, renewLeases } from '@fana/core/jobs/store.ts';
 import type { Redis } from 'ioredis';
 
 /** Why a run was told to stop. */
-export type StopReason = 'cancel' | 'deadline' | 'shutdown' | 'lost';
+type StopReason = 'cancel' | 'deadline' | 'shutdown' | 'lost';
 
 /** The hold of this process on one run: its signal aborts once, for the first reason given. */
 export type Hold = { lease: string; signal: AbortSignal; reason: () => StopReason | undefined; stop: (reason: StopReason) => void; drop: () => void };

@@ -7,6 +7,7 @@ const FLUSH_EVERY_MS = 40;
 export type OutputStream = {
   /** A new attempt begins: text not yet published belongs to the one before and is dropped. */
   restart: (attempt: number) => void;
+  /** Writing '' alone still publishes a piece: an empty answer has one too (contract 4). */
   write: (text: string) => void;
   /**
    * Ends the stream and returns what was not published yet: it goes out with the end of the run.
@@ -19,6 +20,8 @@ export type OutputStream = {
 export const createOutputStream = (redis: Redis, jobId: string, lease: string, onLost: () => void): OutputStream => {
   let buffer = '';
   let attempt = 0;
+  /** Something was written, be it '', and nothing was published yet. */
+  let isDue = false;
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
   let failure: { error: unknown } | undefined;
@@ -38,6 +41,7 @@ export const createOutputStream = (redis: Redis, jobId: string, lease: string, o
     const text = buffer;
     buffer = '';
     if (text === '') return;
+    isDue = false;
     writing = writing.then(() => publish(text));
   };
 
@@ -45,14 +49,17 @@ export const createOutputStream = (redis: Redis, jobId: string, lease: string, o
     restart(number) {
       attempt = number;
       buffer = '';
+      isDue = false;
     },
     write(text) {
       buffer += text;
+      isDue = true;
       timer ??= setTimeout(flush, FLUSH_EVERY_MS);
     },
     async close() {
       clearTimeout(timer);
       await writing;
+      if (isDue && buffer === '') await publish('');
       if (failure) throw failure.error;
       const rest = buffer;
       buffer = '';

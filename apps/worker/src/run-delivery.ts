@@ -3,7 +3,7 @@ import type { JobMessage } from '@fana/core/queues.ts';
 import { type DeliveryOutcome, deliver } from '@fana/core/webhooks/deliver.ts';
 import { nextDelayMs } from '@fana/core/webhooks/schedule.ts';
 import { readDelivery, recordDelivery } from '@fana/core/webhooks/store.ts';
-import type { MessageFate } from './run-job.ts';
+import type { MessageFate } from './run-end.ts';
 
 /** What follows from an attempt: delivered, given up, or another after a delay. */
 const plan = ({ attempt, retryAfterMs }: DeliveryOutcome): { status: 'delivered' | 'failed' } | { status: 'pending'; delayMs: number } => {

@@ -98,7 +98,7 @@ const sweepExpiredJobs = async (deps: Deps): Promise<void> => {
 const eraseExpired = async (deps: Deps, id: string): Promise<void> => {
   const job = await readJob(deps.redis, id);
   // One that is not at its end was retried a moment ago, which took it out of the index already.
-  if (job && isTerminal(job.status)) await eraseJob(deps, job, { keepPictures: true });
+  if (job && isTerminal(job.status)) await eraseJob(deps, job, { expired: true });
   if (!job) await deps.redis.zrem(ENDED, id);
 };
 

@@ -23,6 +23,7 @@ const outcomeOf = (error: AppError): AttemptOutcome => {
   return error.provider?.outcome === 'unknown' ? 'unknown' : 'failed';
 };
 
+/** What the record keeps of an error: our code and message, and the provider's own code. */
 export const toJobError = (error: AppError): JobError => ({
   code: error.code,
   message: error.message,
@@ -30,10 +31,14 @@ export const toJobError = (error: AppError): JobError => ({
   ...(error.provider?.code !== undefined && { providerCode: error.provider.code }),
 });
 
+/** The error of a picture call that is held because nobody knows whether it was made. */
 export const UNKNOWN_OUTCOME: JobError = {
   code: 'unknown_outcome',
   message: 'A picture call was sent and no complete reply came: it may have been made and billed. It is held until you retry it.',
 };
+
+/** The error of a run whose `deadline_seconds` have passed. */
+export const DEADLINE_EXCEEDED: JobError = { code: 'deadline_exceeded', message: 'The job did not end before its deadline.' };
 
 /**
  * Decides after a failure (contract promises 1 to 3). `attempts` are those of this run, the failed one included.

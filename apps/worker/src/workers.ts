@@ -5,7 +5,8 @@ import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { LeaseKeeper } from './leases.ts';
 import { runDelivery } from './run-delivery.ts';
-import { type MessageFate, runJob } from './run-job.ts';
+import type { MessageFate } from './run-end.ts';
+import { runJob } from './run-job.ts';
 import { sweep } from './sweep.ts';
 
 export type Workers = {

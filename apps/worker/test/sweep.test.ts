@@ -249,7 +249,7 @@ describe('expiry', () => {
     await endJob(deps, job, { status: 'cancelled', lease: '' });
     const read = await reread(job.id);
     await retryJob(deps, read);
-    await expect(eraseJob(deps, read, { keepPictures: true })).rejects.toMatchObject({ code: 'job_running' });
+    await expect(eraseJob(deps, read, { expired: true })).rejects.toMatchObject({ code: 'job_running' });
     expect(await reread(job.id)).toMatchObject({ status: 'queued', run: 2 });
   });
 });

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 
-/** The queues a worker can serve now; the contract's `embedding`, `ingest` and `batch` join with their features. */
+/** The queues a worker can serve now. */
 export const QUEUE_NAMES = ['chat', 'image', 'vision', 'webhook'] as const;
 export type QueueName = (typeof QUEUE_NAMES)[number];
+/** Queues whose features are not built yet: a worker may be told to serve them, and has nothing to do there. */
+const LATER_QUEUES = ['embedding', 'ingest', 'batch'] as const;
 
 /** An empty variable counts as unset: compose files and .env files write `NAME=`. */
 const unset = (value: unknown): unknown => (value === '' ? undefined : value);
@@ -21,7 +23,14 @@ const queueList = z
       .map((name) => name.trim())
       .filter(Boolean),
   )
-  .pipe(z.array(z.enum(QUEUE_NAMES, { error: `must be a comma-separated list of ${QUEUE_NAMES.join(', ')}` })).min(1, 'names no queue'));
+  .pipe(
+    z
+      .array(
+        z.enum([...QUEUE_NAMES, ...LATER_QUEUES, 'all'], { error: `must be all or a comma-separated list of ${[...QUEUE_NAMES, ...LATER_QUEUES].join(', ')}` }),
+      )
+      .min(1, 'names no queue'),
+  )
+  .transform((names): QueueName[] => QUEUE_NAMES.filter((queue) => names.includes('all') || names.includes(queue)));
 
 const schema = z.object({
   PORT: withDefault(integer(0, 65_535), 3000),

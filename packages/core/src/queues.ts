@@ -26,6 +26,9 @@ export type Queues = {
 // The lists of BullMQ's own events are read by nobody here: keep them short (reference: 164 MB otherwise).
 const options = { prefix: BULLMQ_PREFIX, streams: { events: { maxLen: 10 } }, skipVersionCheck: true } as const;
 
+/** The fields of BullMQ's `JobJson` that a message begins with. */
+const NEW_MESSAGE = { progress: 0, attemptsMade: 0, attemptsStarted: 0, stalledCounter: 0, failedReason: '', returnvalue: '' } as const;
+
 /** One timer for a whole group of commands: ioredis' own `commandTimeout` sets one for each. */
 const inTime = async <T>(promise: Promise<T>, timeoutMs: number): Promise<T> => {
   if (timeoutMs === Number.POSITIVE_INFINITY) return promise;
@@ -53,13 +56,16 @@ export const createQueues = (connection: Redis, timeoutMs: number): Queues => {
 
   return {
     async enqueue(messages) {
-      // One `add` a message: they leave in one write all the same, and `addBulk` would build a pipeline, which copies every
-      // command that BullMQ has taught this connection (50 µs each time).
+      // Straight to the backend: `Queue.add` builds a Job of 18 fields around these two, checks options that are fixed here, and writes
+      // the id a second time. One command a message, not `addBulk`, whose pipeline copies every command that BullMQ has taught this
+      // connection (50 µs each time); they leave in one write all the same.
+      const timestamp = Date.now();
       const adds = messages.map(({ queue, messageId, message, priority, delayMs }) => {
-        const opts: JobsOptions = { jobId: messageId };
+        const opts: JobsOptions = {};
         if (priority !== undefined) opts.priority = priority;
-        if (delayMs !== undefined && delayMs > 0) opts.delay = delayMs;
-        return queues.get(queue)?.add('run', message, opts);
+        if (delayMs !== undefined && delayMs > 0) opts.delay = Math.ceil(delayMs);
+        const job = { id: messageId, name: 'run', data: JSON.stringify(message), opts, timestamp, ...NEW_MESSAGE };
+        return queues.get(queue)?.getBackend().addJob(job, messageId);
       });
       await inTime(Promise.all(adds), timeoutMs);
     },

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { Config } from '@fana/core/config.ts';
 import { createDeps } from '@fana/core/create-deps.ts';
 import type { Deps } from '@fana/core/deps.ts';
@@ -7,7 +8,7 @@ import type { Redis } from 'ioredis';
 import { testConfig } from './test-config.ts';
 
 export type TestDeps = Deps & {
-  /** Closes the queues and the connections. */
+  /** Closes the queues and the connections, and removes the data folder unless it was given. */
   close: () => Promise<void>;
   connections: { redis: Redis; bull: Redis };
 };
@@ -27,6 +28,7 @@ export const testDeps = (redisUrl: string, overrides: Record<string, string> = {
       await deps.queues.close();
       redis.disconnect();
       bull.disconnect();
+      if (overrides['FANA_DATA_DIR'] === undefined) await rm(config.dataDir, { recursive: true, force: true });
     },
   };
 };

@@ -89,7 +89,7 @@ const sendNew = async (deps: ApiDeps, stream: SSEStreamingApi, jobId: string, la
 };
 
 const send = async (deps: ApiDeps, stream: SSEStreamingApi, jobId: string, event: JobEvent): Promise<void> => {
-  const data: Record<string, unknown> = { type: event.type, job_id: jobId, attempt: event.attempt, created_at: event.createdMs / 1000 };
+  const data: Record<string, unknown> = { type: event.type, job_id: jobId, attempt: event.attempt, created_at: Math.floor(event.createdMs / 1000) };
   if (event.delta !== undefined) data['delta'] = event.delta;
   if (TERMINAL_TYPES.has(event.type)) {
     const job = await readJob(deps.redis, jobId);

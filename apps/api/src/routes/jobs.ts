@@ -7,8 +7,8 @@ import { listJobs } from '@fana/core/jobs/list.ts';
 import { presentJob } from '@fana/core/jobs/present.ts';
 import { retryJob } from '@fana/core/jobs/retry.ts';
 import { readJob } from '@fana/core/jobs/store.ts';
-import { parseWith } from '@fana/core/jobs/submission.ts';
 import { submitJob } from '@fana/core/jobs/submit.ts';
+import { parseWith } from '@fana/core/parse.ts';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { ApiDeps } from '../api-deps.ts';
@@ -45,7 +45,8 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
     const prefer = c.req.header('prefer');
     if (prefer === undefined) return reply(c, await presentJob(deps, job), 202, headers);
     const { waitSeconds, respondAsync } = parsePrefer(prefer);
-    if (waitSeconds === undefined || respondAsync) {
+    // With both, the answer is asynchronous only when the wait was too short (RFC 7240 4.3).
+    if (waitSeconds === undefined) {
       if (respondAsync) headers['Preference-Applied'] = 'respond-async';
       return reply(c, await presentJob(deps, job), 202, headers);
     }
@@ -55,6 +56,9 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
   });
 
   app.get('/', async (c) => {
+    if (c.req.query('session_id') !== undefined) {
+      throw new AppError('unsupported_parameter', 'session_id is not supported yet.', { param: 'session_id' });
+    }
     const { status, type, limit, after } = parseWith(jobListQuery, c.req.query());
     const { jobs, hasMore } = await listJobs(deps, c.get('caller').tenant, { status, type }, limit, after);
     return reply(c, listPage(await Promise.all(jobs.map((job) => presentJob(deps, job))), hasMore), 200);

@@ -1,6 +1,6 @@
 import { AppError } from '@fana/core/errors.ts';
 import { newId } from '@fana/core/ids.ts';
-import { parseWith } from '@fana/core/jobs/submission.ts';
+import { parseWith } from '@fana/core/parse.ts';
 import type { ApiKey, KeySettings } from '@fana/core/tenants/api-key.ts';
 import { SCOPES } from '@fana/core/tenants/caller.ts';
 import { createKey, findKey, listKeys, revokeKey, updateKey } from '@fana/core/tenants/manage-keys.ts';

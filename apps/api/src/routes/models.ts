@@ -3,6 +3,7 @@ import type { ModelInfo } from '@fana/core/providers/provider.ts';
 import { Hono } from 'hono';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
+import { listPage } from '../list-page.ts';
 import { allowOnly } from '../method-not-allowed.ts';
 import { authenticate } from '../middleware/authenticate.ts';
 
@@ -22,7 +23,7 @@ const view = (model: ModelInfo) => ({
 export const modelRoutes = (deps: Pick<ApiDeps, 'keys' | 'providers'>): Hono<Environment> => {
   const routes = new Hono<Environment>();
   const auth = authenticate(deps.keys, 'jobs');
-  routes.get('/', auth, (c) => c.json({ object: 'list', data: deps.providers.list().map(view) }));
+  routes.get('/', auth, (c) => c.json(listPage(deps.providers.list().map(view), false)));
   // A model id may contain slashes (openai/gpt-oss-120b), as they are or percent-encoded.
   routes.get('/:id{.+}', auth, (c) => {
     const id = c.req.param('id');

@@ -1,7 +1,8 @@
 import { AppError } from '@fana/core/errors.ts';
 import { cleanText } from '@fana/core/jobs/input.ts';
-import { MAX_TEXT_CHARS, parseWith } from '@fana/core/jobs/submission.ts';
-import { classify } from '@fana/core/triggers/classify.ts';
+import { MAX_TEXT_CHARS } from '@fana/core/jobs/submission.ts';
+import { parseWith } from '@fana/core/parse.ts';
+import { classifyOrAsk } from '@fana/core/triggers/ask-model.ts';
 import { detectLanguage, loadLanguageDetector } from '@fana/core/triggers/language.ts';
 import { Hono } from 'hono';
 import { z } from 'zod';
@@ -19,15 +20,15 @@ const bodySchema = z.strictObject({
   has_image: z.boolean().default(false),
 });
 
-/** `/v1/triggers`: what the classifier would make of a message; nothing is fetched, stored or asked of a model. */
-export const triggerRoutes = (deps: Pick<ApiDeps, 'keys' | 'redis'>): Hono<Environment> => {
+/** `/v1/triggers`: what the classifier would make of a message; nothing is fetched or stored; only FANA_TRIGGER_MODEL may be asked. */
+export const triggerRoutes = (deps: Pick<ApiDeps, 'keys' | 'redis' | 'config' | 'providers' | 'logger'>): Hono<Environment> => {
   const routes = new Hono<Environment>();
   routes.post('/classify', authenticate(deps.keys, 'jobs'), limits(deps), async (c) => {
     const { body } = await readJson(c, MAX_BYTES);
     const asked = parseWith(bodySchema, body);
     const text = cleanText(asked.text);
     if (text.trim() === '' && !asked.has_image) throw new AppError('invalid_request', 'text: must not be empty.', { param: 'text' });
-    const { label, confidence, source, urls } = classify({ text, hasImage: asked.has_image });
+    const { label, confidence, source, urls } = await classifyOrAsk(deps, { text, hasImage: asked.has_image });
     await loadLanguageDetector();
     return c.json({ label, confidence, source, language: detectLanguage(text).language, urls: urls.map(({ url, kind }) => ({ url, kind })) });
   });

@@ -1,21 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
-import { AppError } from '@fana/core/errors.ts';
+import { AppError, toAppError } from '@fana/core/errors.ts';
 import type { ImageRef, Source, StoredImage } from '@fana/core/jobs/job.ts';
 import type { MadePicture } from '@fana/core/providers/provider.ts';
 import { inspectPicture } from '@fana/core/web/inspect-picture.ts';
 import { readPictures } from '@fana/core/web/read-pictures.ts';
-import type { Processor } from './processor.ts';
+import type { Processor, Run } from './processor.ts';
 
 /** A paid picture is worth waiting for a store that is away: 0.2 + 0.4 + … + 6.4 s. */
 const STORE_ROUNDS = 6;
 
-const store = async (deps: Deps, tenant: string, made: MadePicture): Promise<StoredImage> => {
+const store = async (deps: Deps, run: Run, made: MadePicture): Promise<StoredImage> => {
+  const { tenant } = run.job.spec;
   const { mediaType, width, height } = await inspectMade(made.bytes);
   for (let round = 0; ; round++) {
     try {
-      const blob = await saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height });
+      const blob = await run.persist(() => saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height }));
       return {
         blobId: blob.id,
         mediaType,
@@ -27,6 +28,7 @@ const store = async (deps: Deps, tenant: string, made: MadePicture): Promise<Sto
         ...(made.revisedPrompt !== undefined && { revisedPrompt: made.revisedPrompt }),
       };
     } catch (cause) {
+      if (toAppError(cause).code === 'unavailable') throw cause;
       if (round === STORE_ROUNDS) throw new AppError('result_not_stored', 'The picture was made, but it could not be stored.', { cause });
       await sleep(200 * 2 ** round);
     }
@@ -54,7 +56,7 @@ export const processImage: Processor = async (deps, run) => {
     if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
     return to.provider.image({ model: to.model, prompt: input.text, pictures, parameters: job.spec.parameters }, { signal });
   });
-  const images = await Promise.all(result.images.map((made) => store(deps, job.spec.tenant, made)));
+  const images = await Promise.all(result.images.map((made) => store(deps, run, made)));
   const usage = { ...result.usage, images: images.length };
   const sources: Source[] = job.spec.urls.map(({ url, kind }) => ({ url, kind, status: kind === 'image' ? 'read' : 'not_read' }));
   return {

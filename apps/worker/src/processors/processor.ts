@@ -1,5 +1,5 @@
 import type { Deps } from '@fana/core/deps.ts';
-import type { AttemptOutcome, ImageOutput, JobError, JobInput, JobRecord, Source, TextOutput, Usage } from '@fana/core/jobs/job.ts';
+import type { ImageOutput, JobInput, JobRecord, Source, TextOutput, Usage } from '@fana/core/jobs/job.ts';
 import type { Target } from '@fana/core/providers/provider.ts';
 import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
 
@@ -17,6 +17,8 @@ export type Run = {
    * account lacks the model before it.
    */
   call: <T>(targets: Target[], call: (target: Target, signal: AbortSignal) => Promise<T>) => Promise<{ result: T; target: Target }>;
+  /** Writes down something that was paid for, however long Redis takes no writes: see persist.ts. */
+  persist: <T>(step: () => Promise<T>) => Promise<T>;
   /** Publishes a piece of output text. */
   emit: (text: string) => void;
 };
@@ -32,6 +34,3 @@ export type ProcessResult = {
 
 /** Runs one job type. Throws AppError; everything else is for `runJob` to decide. */
 export type Processor = (deps: Deps, run: Run) => Promise<ProcessResult>;
-
-/** How the open attempt is to be written down. */
-export type AttemptEnd = { outcome: AttemptOutcome; error?: JobError };

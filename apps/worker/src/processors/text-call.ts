@@ -48,6 +48,8 @@ export const callForText = async (deps: Deps, run: Run, messages: ChatMessage[])
     if (!to.provider.chat) throw new Error(`provider ${to.provider.name} has no chat`);
     return to.provider.chat({ model: to.model, messages, parameters }, { signal, onDelta: run.emit });
   });
+  // Contract 4: at least one piece is always published.
+  if (result.text === '') run.emit('');
   return {
     output: { kind: 'text', text: result.text, finishReason: result.finishReason },
     usage: result.usage,

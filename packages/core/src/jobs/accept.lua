@@ -1,20 +1,21 @@
 -- Accepts N submissions in one step: idempotency, requests per minute, record, index, time of first check.
 -- Everything that many items share is done once: counters are read and written once a key, each sorted set gets one ZADD.
 -- KEYS  1 due zset (score: unix ms of the next check by the sweep)
--- ARGV  1 first check after (ms)  2 number of items, then 10 values an item:
---       job id, tenant, spec (JSON), key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
---       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), job type
+-- ARGV  1 first check after (ms), then 2 values an item: its fields joined by the unit separator (0x1f), and its spec (JSON).
+--       Fields: job id, tenant, job type, key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
+--       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none). Joined, because every argument costs client and server.
 -- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited; remaining requests
 --       (-1 = no limit); reset s; and at the end the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
-local STRIDE = 10
+local FIELDS = '^' .. string.rep('([^\31]*)\31', 8) .. '([^\31]*)$'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local now = string.format('%.0f', now_ms)
+local now = string.format('%d', now_ms)
 local now_us = time[1] * 1000000 + time[2]
 local minute = math.floor(time[1] / 60)
 local into_minute = time[1] % 60 + time[2] / 1000000
 local check_after = tonumber(ARGV[1])
+local usual_check = string.format('%d', now_ms + check_after)
 
 -- Sliding window over two one-minute counters: exact under concurrency, at most N in the estimated last 60 s.
 local windows = {}
@@ -64,49 +65,52 @@ local function remember(tenant, key, value)
 end
 
 local due, indexes = {}, {}
-local function record(b, id, index)
-  redis.call('HSET', 'fana:job:' .. id, 'spec', ARGV[b + 2], 'status', 'queued', 'type', ARGV[b + 9], 'run', '1', 'created_ms', now)
-  local tenant = ARGV[b + 1]
+local function record(id, tenant, job_type, spec, run_at, deadline, index)
+  redis.call('HSET', 'fana:job:' .. id, 'spec', spec, 'status', 'queued', 'type', job_type, 'run', '1', 'created_ms', now)
   local members = indexes[tenant]
   if not members then
     members = {}
     indexes[tenant] = members
   end
-  members[#members + 1] = string.format('%.0f', now_us + index)
+  members[#members + 1] = string.format('%d', now_us + index)
   members[#members + 1] = id
+  if run_at == '0' and deadline == '0' then
+    due[#due + 1] = usual_check
+    due[#due + 1] = id
+    return
+  end
   local check = now_ms + check_after
-  local run_at, deadline = ARGV[b + 7], ARGV[b + 8]
   if run_at ~= '0' then check = math.max(now_ms, tonumber(run_at)) + check_after end
   if deadline ~= '0' then check = math.min(check, now_ms + tonumber(deadline) * 1000) end
-  due[#due + 1] = string.format('%.0f', check)
+  due[#due + 1] = string.format('%d', check)
   due[#due + 1] = id
 end
 
-local function accept(b, index)
-  local id, key_id, idempotency_key = ARGV[b], ARGV[b + 3], ARGV[b + 5]
+local function accept(fields, spec, index)
+  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline = string.match(fields, FIELDS)
   if idempotency_key ~= '' then
-    local fingerprint, first_id = seen_before(ARGV[b + 1], idempotency_key)
+    local fingerprint, first_id = seen_before(tenant, idempotency_key)
     if fingerprint then
-      if fingerprint ~= ARGV[b + 6] then return 3, -1, 0 end
+      if fingerprint ~= body then return 3, -1, 0 end
       replayed[#replayed + 1] = first_id
       return 2, -1, 0
     end
   end
   local remaining, reset = -1, 0
-  if ARGV[b + 4] ~= '0' then
+  if limit ~= '0' then
     local allowed
-    allowed, remaining, reset = take_request(key_id, tonumber(ARGV[b + 4]))
+    allowed, remaining, reset = take_request(key_id, tonumber(limit))
     if not allowed then return 4, 0, reset end
   end
-  if idempotency_key ~= '' then remember(ARGV[b + 1], idempotency_key, ARGV[b + 6] .. '|' .. id .. '|' .. time[1]) end
-  record(b, id, index)
+  if idempotency_key ~= '' then remember(tenant, idempotency_key, body .. '|' .. id .. '|' .. time[1]) end
+  record(id, tenant, job_type, spec, run_at, deadline, index)
   return 1, remaining, reset
 end
 
 local replies = { now }
-for i = 0, tonumber(ARGV[2]) - 1 do
+for i = 0, (#ARGV - 1) / 2 - 1 do
   local at = 2 + i * 3
-  replies[at], replies[at + 1], replies[at + 2] = accept(3 + i * STRIDE, i)
+  replies[at], replies[at + 1], replies[at + 2] = accept(ARGV[2 + i * 2], ARGV[3 + i * 2], i)
 end
 for tenant, members in pairs(indexes) do redis.call('ZADD', 'fana:tenant:' .. tenant .. ':jobs', unpack(members)) end
 if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end

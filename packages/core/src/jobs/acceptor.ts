@@ -15,9 +15,9 @@ export type Acceptor = {
 /** One flush carries at most this many: a script of 200 items holds Redis for about 3 ms. */
 const MAX_FLUSH = 200;
 /** So many waiting leave at once, without waiting for the end of the loop's turn: Redis works while the next ones are parsed. */
-const EAGER_FLUSH = 8;
-/** Flushes on their way. Measured at 64 connections: 1 gives 9,200 jobs/s, 8 give 10,400 for the same CPU a job. */
-const MAX_IN_FLIGHT = 8;
+const EAGER_FLUSH = 32;
+/** A second flush hides the round trips of the first. More and smaller ones (8 of 8) gain 5 % of throughput for 3 % more CPU a job. */
+const MAX_IN_FLIGHT = 2;
 
 /** The message of a run. */
 export const messageOf = (id: string, run: number, spec: JobSpec, delayMs = 0): Enqueue => ({

@@ -13,11 +13,12 @@ const ownBlobs = (job: JobRecord, withResults: boolean): string[] => {
 
 /**
  * Erases record, events, result and blobs of a job that is not running and has not been retried since it was read.
- * `keepPictures`: an expired job's pictures live on until they expire themselves (contract 2, FANA_BLOB_TTL_SECONDS).
+ * `expired`: its time has come by itself. Its pictures live on until they expire themselves (contract 2, FANA_BLOB_TTL_SECONDS), and webhooks
+ * that are still pending are sent; when it is erased on request, they are not.
  * @throws AppError `job_running`.
  */
-export const eraseJob = async (deps: Pick<Deps, 'redis' | 'blobs'>, job: JobRecord, { keepPictures = false } = {}): Promise<void> => {
-  const reply = await eraseJobKeys(deps.redis, job);
+export const eraseJob = async (deps: Pick<Deps, 'redis' | 'blobs'>, job: JobRecord, { expired = false } = {}): Promise<void> => {
+  const reply = await eraseJobKeys(deps.redis, job, expired);
   if (reply === 'running') throw new AppError('job_running', 'A running job cannot be deleted: cancel it first.');
-  await removeBlobs(deps, ownBlobs(job, !keepPictures));
+  await removeBlobs(deps, ownBlobs(job, !expired));
 };

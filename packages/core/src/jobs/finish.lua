@@ -11,6 +11,8 @@
 --       12 seconds the stream stays readable
 --       13… field, value pairs for the record
 -- Returns { 'finished', end event id, finished ms, expires ms } | { 'lost', status or '' }
+-- A delivery's record lives 30 days after its end, which comes at most 10 days after its beginning.
+local DELIVERIES_KEPT_SECONDS = 40 * 24 * 3600
 local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'lease', 'open_attempt', 'announced', 'created_ms')
 local status = record[1]
 if not status or record[2] ~= ARGV[3] then return { 'lost', status or '' } end
@@ -45,7 +47,10 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[9] ~= '' then
   -- The record outlives its webhook: it joins the ended ones when the delivery has ended.
   redis.call('HSET', 'fana:delivery:' .. ARGV[9], 'spec', ARGV[10], 'status', 'pending', 'attempt_count', 0, 'created_ms', now)
-  redis.call('ZADD', 'fana:tenant:' .. ARGV[11] .. ':deliveries', now, ARGV[9])
+  local index = 'fana:tenant:' .. ARGV[11] .. ':deliveries'
+  redis.call('ZADD', index, now, ARGV[9])
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', now_ms - DELIVERIES_KEPT_SECONDS * 1000))
+  redis.call('EXPIRE', index, DELIVERIES_KEPT_SECONDS)
   redis.call('ZADD', KEYS[2], string.format('%.0f', now_ms + 5000), ARGV[9])
   redis.call('HSET', KEYS[1], 'delivery', ARGV[9])
 else

@@ -41,7 +41,7 @@ export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 
 
 export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
 
-export type JobWebhook = { url: string; events: WebhookEventType[] };
+type JobWebhook = { url: string; events: WebhookEventType[] };
 export type WebhookEventType = `job.${TerminalStatus}`;
 
 /** What does not change after acceptance: one JSON field of the record. Inputs over 8 kB live in a blob (`inputBlobId`). */

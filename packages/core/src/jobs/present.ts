@@ -14,8 +14,8 @@ const presentAttempt = (attempt: Attempt) => ({
   number: attempt.number,
   provider: attempt.provider,
   model: attempt.model,
-  started_at: attempt.startedAt,
-  finished_at: attempt.finishedAt,
+  started_at: Math.floor(attempt.startedAt),
+  finished_at: attempt.finishedAt === null ? null : Math.floor(attempt.finishedAt),
   outcome: attempt.outcome,
   error: presentError(attempt.error),
 });
@@ -76,4 +76,3 @@ export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' |
     expires_at: seconds(job.expiresMs),
   };
 };
-export type PresentedJob = Awaited<ReturnType<typeof presentJob>>;

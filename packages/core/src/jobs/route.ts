@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
-import { classify } from '../triggers/classify.ts';
+import { classifyOrAsk } from '../triggers/ask-model.ts';
 import { JOB_CATALOG } from './catalog.ts';
 import type { JobInput, JobTrigger, JobType, UrlKind } from './job.ts';
 import type { Submission } from './submission.ts';
@@ -30,7 +30,7 @@ const requestedType = (deps: Pick<Deps, 'providers'>, { submission }: Asked): Jo
  * Decides which job a message asks for and which model name serves it: the request first, then the trigger classifier.
  * @throws AppError `model_not_found`, `model_type_mismatch`, `invalid_request`, each with `param`.
  */
-export const decideType = async (deps: Pick<Deps, 'providers'>, asked: Asked): Promise<Route> => {
+export const decideType = async (deps: Pick<Deps, 'providers' | 'config' | 'logger'>, asked: Asked): Promise<Route> => {
   const { submission, input } = asked;
   const requested = requestedType(deps, asked);
   if (requested) {
@@ -39,8 +39,8 @@ export const decideType = async (deps: Pick<Deps, 'providers'>, asked: Asked): P
     const trigger: JobTrigger = { label: requested, confidence: 1, source: 'request' };
     return { type: requested, trigger, model: submission.model ?? JOB_CATALOG[requested].defaultModel, warnings: [] };
   }
-  const { label, confidence, source } = classify({ text: input.text, hasImage: input.images.length > 0 });
-  const trigger: JobTrigger = { label, confidence, source };
+  const { label, confidence, source } = await classifyOrAsk(deps, { text: input.text, hasImage: input.images.length > 0 }, hasPicture(asked));
+  const trigger: JobTrigger = { label, confidence: Math.round(confidence * 1000) / 1000, source };
   if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [] };
   const served = deps.providers.typesOf(submission.model);
   if (served.includes(label)) return { type: label, trigger, model: submission.model, warnings: [] };

@@ -18,11 +18,11 @@ export const jobChannel = (id: string): string => `fana:job:${id}`;
 export const CANCEL_CHANNEL = 'fana:cancel';
 
 /** A lease lasts as long as BullMQ's lock (design 4): a dead worker's job is free after at most this. */
-export const LEASE_MS = 10_000;
+const LEASE_MS = 10_000;
 /** The sweep looks at a lapsed lease this long after its end: BullMQ's own stalled check comes first. */
 const GRACE_MS = 4_000;
 /** The sweep looks for the message of a queued record this long after its acceptance. */
-export const FIRST_CHECK_MS = 10_000;
+const FIRST_CHECK_MS = 10_000;
 /** Events stay readable this long after the end (contract 4). */
 const EVENTS_TTL_SECONDS = 600;
 
@@ -97,14 +97,17 @@ export type AcceptItem = {
 };
 export type AcceptReply = { kind: 'accepted' | 'replayed' | 'mismatch' | 'limited'; id: string; createdMs: number; remaining: number; resetSeconds: number };
 
+/** Between the fields of an item; none of them can hold it (ids, numbers, hashes, and tenants by their schema). */
+const UNIT_SEPARATOR = '\x1f';
+
 /** The integers of accept.lua. */
 const ACCEPT_KINDS = [undefined, 'accepted', 'replayed', 'mismatch', 'limited'] as const;
 
 export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
-  const args: (string | number)[] = [FIRST_CHECK_MS, items.length];
+  const args: string[] = [String(FIRST_CHECK_MS)];
   for (const item of items) {
-    args.push(item.id, item.tenant, item.spec, item.keyId, item.requestsPerMinute, item.idempotencyKey);
-    args.push(item.fingerprint, item.runAtMs, item.deadlineSeconds, item.type);
+    const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds } = item;
+    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds].join(UNIT_SEPARATOR), item.spec);
   }
   const [now, ...values] = (await scripts.accept(redis, [DUE], args)) as (string | number)[];
   const createdMs = Number(now);
@@ -214,8 +217,8 @@ export const restartJob = async (redis: Redis, id: string, run: number): Promise
   return { kind: kind === 'gone' ? 'gone' : 'refused' };
 };
 
-export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord): Promise<'erased' | 'running' | 'gone'> =>
-  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id, run])) as
+export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord, expired: boolean): Promise<'erased' | 'running' | 'gone'> =>
+  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id, run, expired ? 1 : 0])) as
     | 'erased'
     | 'running'
     | 'gone';

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
+import { parseWith } from '../parse.ts';
 import { anyParameters } from './catalog.ts';
 import { JOB_TYPES, TERMINAL_STATUSES, type WebhookEventType } from './job.ts';
 
 /** Longest text of one message: far over any model's window, far under the body limit. */
 export const MAX_TEXT_CHARS = 1_000_000;
-export const MAX_IMAGES = 16;
+/** Attached pictures of one job. */
+const MAX_IMAGES = 16;
 const MAX_RUN_AT_SECONDS = 30 * 24 * 3600;
 
 const text = z.string().max(MAX_TEXT_CHARS, `must have at most ${MAX_TEXT_CHARS} characters`);
@@ -42,12 +44,13 @@ const message = z.strictObject({
 
 const JOB_EVENTS = TERMINAL_STATUSES.map((status): WebhookEventType => `job.${status}`);
 
-export const metadataSchema = z
+/** The pairs a client keeps on an object (contract 3). */
+const metadataSchema = z
   .record(z.string().max(64, 'keys have at most 64 characters'), z.string().max(512, 'values have at most 512 characters'))
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs');
 
 /** Fields of the contract whose features are not built yet: refused by name, never ignored. */
-export const NOT_BUILT_YET = ['session_id', 'language', 'retrieval', 'max_cost_usd'] as const;
+const NOT_BUILT_YET = ['session_id', 'language', 'retrieval', 'max_cost_usd'] as const;
 
 const textInput = z.strictObject({ text: text.optional(), images: z.array(image).max(MAX_IMAGES).optional() });
 const messagesInput = z.strictObject({ messages: z.array(message).min(1).max(2000) });
@@ -75,28 +78,12 @@ const envelope = z.strictObject({
   metadata: metadataSchema.optional(),
 });
 
-export type SubmittedInput = z.output<typeof textInput> | z.output<typeof messagesInput>;
+/** `input` in the form it was sent; a plain string is `{ text }`. */
+type SubmittedInput = z.output<typeof textInput> | z.output<typeof messagesInput>;
+/** An attached picture: one of url, base64 data and blob id. */
 export type SubmittedImage = z.output<typeof image>;
+/** The body of `POST /v1/jobs`, checked. */
 export type Submission = Omit<z.output<typeof envelope>, 'input'> & { input: SubmittedInput };
-
-/** The first issue of a failed parse as our error; `prefix` is the field that was parsed. */
-const invalid = (error: z.ZodError, prefix: string[] = []): AppError => {
-  const issue = error.issues[0];
-  const path = [...prefix, ...(issue?.path ?? [])];
-  if (issue?.code === 'unrecognized_keys') {
-    const param = [...path, issue.keys[0]].join('.');
-    return new AppError('invalid_request', `Unknown field: ${param}.`, { param });
-  }
-  const param = path.join('.');
-  return new AppError('invalid_request', `${param || 'The body'}: ${issue?.message ?? 'is not valid'}.`, param ? { param } : {});
-};
-
-/** Runs a schema over a body. @throws AppError `invalid_request` with the path of the first bad field as `param`. */
-export const parseWith = <T extends z.ZodType>(schema: T, value: unknown, prefix: string[] = []): z.output<T> => {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw invalid(parsed.error, prefix);
-};
 
 const parseInput = (input: unknown): SubmittedInput => {
   if (typeof input === 'string') return { text: parseWith(text, input, ['input']) };

@@ -28,6 +28,10 @@ const INLINE_INPUT_BYTES = 8192;
 /** 132 bits of SHA-256 are enough to tell a tenant's keys and bodies apart. */
 const digest = (text: string): string => hash('sha256', text, 'base64url').slice(0, 22);
 
+/** Most keys are short and plain and stand for themselves; any other by its hash, which `#` tells from them. */
+const PLAIN_KEY = /^[\w-]{1,64}$/;
+const idempotencyField = (key: string): string => (PLAIN_KEY.test(key) ? key : `#${digest(key)}`);
+
 const systemOf = (submission: Submission, submitter: Submitter): JobSpec['system'] => {
   if (submission.system !== undefined) return { source: 'job', text: submission.system };
   if (submitter.system !== undefined) return { source: 'key', text: submitter.system };
@@ -109,7 +113,7 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
         type: spec.type,
         keyId: submitter.keyId,
         requestsPerMinute: submitter.requestsPerMinute,
-        idempotencyKey: idempotencyKey === undefined ? '' : digest(idempotencyKey),
+        idempotencyKey: idempotencyKey === undefined ? '' : idempotencyField(idempotencyKey),
         fingerprint: idempotencyKey === undefined ? '' : digest(options.rawBody),
         runAtMs: spec.runAtMs ?? 0,
         deadlineSeconds: spec.deadlineSeconds ?? 0,

@@ -29,7 +29,7 @@ export type CallState = {
 };
 
 /** What an SDK calls the network with. `Response` keeps SDKs from probing for it with a request of their own. */
-export type CallFetch = ((input: string | URL | Request, init?: RequestInit) => Promise<Response>) & { Response: typeof Response };
+type CallFetch = ((input: string | URL | Request, init?: RequestInit) => Promise<Response>) & { Response: typeof Response };
 
 /** One provider call: `fetch` may be used for one request, `state` says what became of it. */
 export type Call = { fetch: CallFetch; state: CallState };

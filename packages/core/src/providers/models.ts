@@ -3,7 +3,7 @@ import type { ParameterFamily } from './parameters.ts';
 import type { ProviderName } from './provider.ts';
 
 /** USD per million tokens. A price that is not known is absent, never 0. */
-export type Price = { input: number; output: number; cachedInput?: number; imageInput?: number };
+type Price = { input: number; output: number; cachedInput?: number; imageInput?: number };
 
 /** What is known of one model. Adding a model is one entry of `MODELS`. */
 export type Model = {

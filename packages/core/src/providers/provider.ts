@@ -1,6 +1,6 @@
 import type { JobType, Usage } from '../jobs/job.ts';
 
-export const PROVIDER_NAMES = ['groq', 'openai', 'anthropic', 'simulated'] as const;
+const PROVIDER_NAMES = ['groq', 'openai', 'anthropic', 'simulated'] as const;
 export type ProviderName = (typeof PROVIDER_NAMES)[number];
 
 /** A picture on its way to a provider, as a data URL there: `mediaType` by its magic bytes. */

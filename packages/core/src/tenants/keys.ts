@@ -8,7 +8,7 @@ import { hashKey, isKeyForm } from './key-form.ts';
 import { KEYS_CHANNEL, readKeyByHash } from './store.ts';
 
 /** The id of FANA_ADMIN_KEY, which is a setting and no record: it is not listed and cannot be changed or revoked. */
-export const ADMIN_KEY_ID = 'key_admin';
+const ADMIN_KEY_ID = 'key_admin';
 /** The tenant of FANA_ADMIN_KEY; its admins manage the keys of every tenant. */
 export const ADMIN_TENANT = 'default';
 

@@ -2,7 +2,7 @@ import { AppError } from '../errors.ts';
 import { type PictureType, pictureType, readPictureHeader } from './picture-header.ts';
 
 /** Enough for any model's input, little enough for any decoder: 40 million pixels. */
-export const MAX_PIXELS = 40_000_000;
+const MAX_PIXELS = 40_000_000;
 
 export type PictureFacts = { mediaType: PictureType; width: number; height: number };
 

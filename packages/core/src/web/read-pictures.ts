@@ -5,7 +5,7 @@ import type { ImageRef } from '../jobs/job.ts';
 import { keepPicture, type ReadPicture, readPicture } from './read-picture.ts';
 
 /** All pictures of one job: more would fit no provider's request, and cost this process too much memory. */
-export const MAX_PICTURES = 64;
+const MAX_PICTURES = 64;
 const MAX_TOTAL_BYTES = 50_000_000;
 /** How many pictures of one job are fetched at once. */
 const LANES = 4;

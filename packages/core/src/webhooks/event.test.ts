@@ -35,6 +35,7 @@ const jobWith = (spec: Partial<JobSpec> = {}): JobRecord => ({
   earlierCalls: 0,
   output: { kind: 'images', images: [IMAGE] },
   warnings: [],
+  pictures: {},
   cancelRequested: false,
 });
 

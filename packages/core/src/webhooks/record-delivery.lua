@@ -1,5 +1,5 @@
--- Writes down one delivery attempt. The end of a delivery lets its job expire.
--- KEYS  1 delivery hash  2 due zset  3 ended zset  4 job hash
+-- Writes down one delivery attempt. The end of a delivery lets its job expire; a delivery whose job has expired already goes at its end.
+-- KEYS  1 delivery hash  2 due zset  3 ended zset  4 job hash  5 tenant's delivery index
 -- ARGV  1 delivery id  2 attempt number  3 attempt (JSON)  4 status after it: pending, delivered, failed  5 next attempt (unix ms, '' = none)
 --       6 check after (ms)  7 job id  8 seconds an ended delivery is kept
 -- Returns 1, or 0 when this attempt was written down already
@@ -11,9 +11,14 @@ if ARGV[4] == 'pending' then
   redis.call('ZADD', KEYS[2], string.format('%.0f', tonumber(ARGV[5]) + tonumber(ARGV[6])), ARGV[1])
   return 1
 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+if redis.call('EXISTS', KEYS[4]) == 0 then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[5], ARGV[1])
+  return 1
+end
 redis.call('HDEL', KEYS[1], 'next_ms')
 redis.call('EXPIRE', KEYS[1], ARGV[8])
-redis.call('ZREM', KEYS[2], ARGV[1])
 local job = redis.call('HMGET', KEYS[4], 'delivery', 'expires_ms')
 if job[1] == ARGV[1] and job[2] then redis.call('ZADD', KEYS[3], job[2], ARGV[7]) end
 return 1

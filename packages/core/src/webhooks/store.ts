@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { DUE, ENDED, jobKey } from '../jobs/store.ts';
+import { DUE, ENDED, jobKey, tenantDeliveriesKey } from '../jobs/store.ts';
 import { loadScript } from '../redis.ts';
 import type { DeliveryAttempt, DeliveryRecord, DeliveryStatus } from './delivery.ts';
 
@@ -38,6 +38,6 @@ export const recordDelivery = async (
 ): Promise<boolean> =>
   (await recordScript(
     redis,
-    [deliveryKey(delivery.id), DUE, ENDED, jobKey(delivery.spec.jobId)],
+    [deliveryKey(delivery.id), DUE, ENDED, jobKey(delivery.spec.jobId), tenantDeliveriesKey(delivery.spec.tenant)],
     [delivery.id, attempt.number, JSON.stringify(attempt), after.status, after.nextAttemptMs ?? '', CHECK_MS, delivery.spec.jobId, KEPT_SECONDS],
   )) === 1;

@@ -4,7 +4,7 @@ const GRAM_UNITS = 5;
 const NEAR = 0.8;
 
 /** The text without case, accents, punctuation and spacing: what two copies of a line still share. */
-export function normalizeForComparison(text: string): string {
+function normalizeForComparison(text: string): string {
   return text
     .toLowerCase()
     .normalize('NFKD')
