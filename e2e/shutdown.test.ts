@@ -175,7 +175,9 @@ describe.concurrent('a worker that is gone without a word', () => {
 });
 
 describe.concurrent('an API process', () => {
-  it('exits 0 within 30 s with a stream and waiting requests open; nothing is lost for those who go on at another', async ({ expect }) => {
+  it('exits 0 within 5 s with a stream and waiting requests open: these are answered as things stand; nothing is lost for those who go on at another', async ({
+    expect,
+  }) => {
     const words = Array.from({ length: 30 }, (_, n) => `word${n} `);
     await withInstallation(
       (_, response) => trickle(response, words, 500),
@@ -208,10 +210,9 @@ describe.concurrent('an API process', () => {
           .toBe('refused');
         const { code, ms } = await exited;
         expect(code).toBe(0);
-        expect(ms).toBeLessThan(30_000);
+        expect(ms).toBeLessThan(5000);
         await reading;
-        // Whether it was answered or cut, the job is what it was.
-        expect([undefined, id]).toContain((await reading202)?.id);
+        expect(await reading202).toMatchObject({ id, status: 'in_progress' });
         expect(received.at(-1)?.type).toBe('output.delta');
 
         const rest = await readServerSentEvents(await fana.request(`/v1/jobs/${id}/events`, { headers: { 'last-event-id': received.at(-1)?.id ?? '' } }));

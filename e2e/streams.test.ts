@@ -45,6 +45,16 @@ it('ends at once for a reader who has seen the end, and refuses an id that is no
   expect(await bad.json()).toMatchObject({ error: { param: 'Last-Event-ID' } });
 });
 
+it('follows nothing for a HEAD, whose answer has no body', async () => {
+  const job = await fana.submit({ type: 'chat', input: 'later', run_at: Math.floor(Date.now() / 1000) + 1000 });
+  const head = await fana.request(`/v1/jobs/${job.id}/events`, { method: 'HEAD' });
+  expect([head.status, head.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+  const { Redis } = await import('ioredis');
+  const redis = new Redis(fana.redis.url);
+  await expect.poll(() => redis.pubsub('NUMSUB', `fana:job:${job.id}`)).toEqual([`fana:job:${job.id}`, 0]);
+  redis.disconnect();
+});
+
 it('shows the end of an ended job whose stream is gone', async () => {
   const job = await fana.submit({ type: 'chat', input: 'hello again' }, { prefer: 'wait=30' });
   const { Redis } = await import('ioredis');

@@ -14,7 +14,7 @@ const LOAD_TIMEOUT_MS = 120_000;
 const PATIENCE_MS = 5000;
 
 /**
- * The settings of the embedded server (contract 2). The password stands here, not on the command line that everyone can read.
+ * The settings of the embedded server. The password stands here, not on the command line that everyone can read.
  * Job records with their short texts stay in Redis' compact form up to 8,192 bytes a field; the older name of that setting is known to every version.
  * @param {{ port: number, folder: string, password: string }} server
  */

@@ -32,7 +32,7 @@ export const bringsNode = (system = here) => {
 };
 
 /**
- * The Node that runs FANA: the one of the install where that runs (contract 1), else the running one.
+ * The Node that runs FANA: the one of the install where that runs, else the running one.
  * It may not be there yet before the install.
  * @param {System} system
  * @throws {PlainError} when the running Node would have to do and is too old

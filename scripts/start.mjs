@@ -139,7 +139,7 @@ const start = async () => {
       await redis.waitUntilReady();
     }
     for (const name of APPS) {
-      // argv0: `ps` shows `node apps/api/dist/main.mjs` whatever the path of that node is (contract 1).
+      // argv0: `ps` shows `node apps/api/dist/main.mjs` whatever the path of that node is.
       const launch = () => spawn(node, [`apps/${name}/dist/main.mjs`], { argv0: 'node', cwd: ROOT, env, stdio: ['ignore', 'inherit', 'inherit'] });
       supervisor.launch({ name, start: launch });
     }

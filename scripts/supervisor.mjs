@@ -1,5 +1,5 @@
 /**
- * Keeps processes running. A process that ends is started again at once, without back-off for 20 deaths a minute (contract 1);
+ * Keeps processes running. A process that ends is started again at once, without back-off for 20 deaths a minute;
  * one that ends with exit code 1 before the whole is ready has been refused its settings, and another try would not help.
  *
  * States: starting → ready (`markReady`) → stopping (`stop`). While stopping nothing is started again.

@@ -32,9 +32,10 @@ export const closingLine = ({ passed, failed, skipped }) => `${passed} passed, $
 export const test = async (args) => {
   const folder = mkdtempSync(join(tmpdir(), 'fana-test-'));
   const file = join(folder, 'report.json');
-  const code = await runTool('vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...args]);
+  // Whatever a test leaves in the temporary folder, because it was killed or forgot it, goes with ours.
+  const code = await runTool('vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`, ...args], { TMPDIR: folder });
   const counts = totals(existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined);
-  rmSync(folder, { recursive: true });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   if (code !== 0 && counts.failed === 0) console.log(`The test run broke (exit code ${code}) although no test failed: see above.`);
   console.log(closingLine(counts));
   return code !== 0 ? code : counts.failed > 0 || counts.passed === 0 ? 1 : 0;

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { freePort } from '@fana/testkit/free-port.ts';
 import { startRedis } from '@fana/testkit/redis.ts';
 import autocannon from 'autocannon';
@@ -43,12 +46,13 @@ const ours: Side = {
   async start() {
     const redis = await startRedis({ appendOnly: true, fsync: 'everysec' });
     const port = await freePort();
+    const dataDir = await mkdtemp(join(tmpdir(), 'fana-bench-'));
     const env = {
       REDIS_URL: redis.url,
       PORT: String(port),
       FANA_ADMIN_KEY: ADMIN_KEY,
       FANA_SIGNING_SECRET: 'bench-signing-secret-0123456789-0123456789',
-      FANA_DATA_DIR: `/tmp/fana-bench-${port}`,
+      FANA_DATA_DIR: dataDir,
     };
     const api = await startNode('apps/api/dist/main.mjs', env, 'api is ready');
     const url = `http://127.0.0.1:${port}`;
@@ -66,6 +70,7 @@ const ours: Side = {
       stop: async () => {
         await api.stop();
         await redis.stop();
+        await rm(dataDir, { recursive: true, force: true });
       },
     };
   },

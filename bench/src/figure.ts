@@ -1,4 +1,4 @@
-/** One figure of a suite: ours beside a baseline measured in the same minutes (contract 1, `npm run bench`). */
+/** One figure of a suite: ours beside a baseline measured in the same minutes. */
 export type Figure = {
   suite: string;
   figure: string;

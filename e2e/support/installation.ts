@@ -9,6 +9,7 @@ import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
+/** The admin key of every installation here. */
 const ADMIN_KEY = 'e2e-admin-key-0123456789-0123456789';
 
 export type Process = { child: ChildProcess; output: () => string };
@@ -86,6 +87,13 @@ const spawnApp = (app: 'api' | 'worker', env: Record<string, string>): Process =
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   return { child, output: () => output };
+};
+
+/** Runs a process that is expected to refuse to start: its exit code and all it said. */
+export const runToEnd = async (app: 'api' | 'worker', env: Record<string, string>): Promise<{ code: number | null; output: string }> => {
+  const { child, output } = spawnApp(app, env);
+  await once(child, 'close');
+  return { code: child.exitCode, output: output() };
 };
 
 const until = async (what: string, processes: Process[], check: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> => {

@@ -49,7 +49,7 @@ export const STATUS = {
 
 export type ErrorBody = { error: { message: string; type: string; code: ErrorCode; param: string | null }; request_id: string };
 
-/** OpenAI's error shape with our request id (contract 3). */
+/** OpenAI's error shape with our request id. */
 export const errorBody = (error: AppError, requestId: string): ErrorBody => ({
   error: { message: error.message, type: ERRORS[error.code].type, code: error.code, param: error.param ?? null },
   request_id: requestId,

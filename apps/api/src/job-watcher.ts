@@ -8,15 +8,26 @@ export type JobWatcher = {
    * Resolves when the subscription is in force: what happens from then on is heard; what came before is read from the record or stream.
    */
   watch: (jobId: string, onChange: (ended: boolean) => void) => Promise<() => void>;
+  /** Whether the process is about to end: nobody is to wait any longer. */
+  isClosing: () => boolean;
+  /** Wakes everybody who watches, as if their job had ended: they answer with what there is. */
+  close: () => void;
 };
 
-/** One subscriber connection for all waiting requests and streams of this process (design 9). */
+/** One subscriber connection for all waiting requests and streams of this process. */
 export const createJobWatcher = (subscriber: Redis): JobWatcher => {
   const listeners = new EventEmitter();
   listeners.setMaxListeners(0);
   subscriber.on('message', (channel: string, status: string) => listeners.emit(channel, status !== ''));
 
+  let closing = false;
+
   return {
+    isClosing: () => closing,
+    close() {
+      closing = true;
+      for (const channel of listeners.eventNames()) listeners.emit(channel, true);
+    },
     async watch(jobId, onChange) {
       const channel = jobChannel(jobId);
       listeners.on(channel, onChange);

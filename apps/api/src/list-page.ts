@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The query of every list (contract 3): `limit` 1 to 100 (20) and `after`, the id of the last object of the page before. */
+/** The query of every list: `limit` 1 to 100 (20) and `after`, the id of the last object of the page before. */
 export const listQuery = z.strictObject({
   limit: z
     .string()

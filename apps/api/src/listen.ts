@@ -9,9 +9,11 @@ export type Listening = {
   drain: () => Promise<void>;
 };
 
-/** Slow senders are cut: headers within 15 s, the whole request within 60 s (reference: slow-loris). */
+/** Slow senders are cut: headers within 15 s, the whole request within 60 s (slow-loris). */
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+
+const CLOSE_IDLE_EVERY_MS = 50;
 
 /** Serves `app`. @throws what `listen` throws, e.g. EADDRINUSE. */
 export const listen = async (app: Hono<Environment>, { port, host }: { port: number; host: string }): Promise<Listening> => {
@@ -27,8 +29,12 @@ export const listen = async (app: Hono<Environment>, { port, host }: { port: num
     server,
     drain: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
+        // A connection whose request is answered meanwhile is idle then, and would be kept for the next request.
+        const timer = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
+        server.close(() => {
+          clearInterval(timer);
+          resolve();
+        });
       }),
   };
 };

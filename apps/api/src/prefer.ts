@@ -1,4 +1,4 @@
-/** The longest a request may block (contract 3). */
+/** The longest a request may block. */
 export const MAX_WAIT_SECONDS = 60;
 
 /** What `Prefer` asks for (RFC 7240): `wait=N` in whole seconds, at most 60, and `respond-async`. Anything else is ignored, as the RFC says. */

@@ -8,6 +8,7 @@ type StopReason = 'cancel' | 'deadline' | 'shutdown' | 'lost';
 /** The hold of this process on one run: its signal aborts once, for the first reason given. */
 export type Hold = { lease: string; signal: AbortSignal; reason: () => StopReason | undefined; stop: (reason: StopReason) => void; drop: () => void };
 
+/** The leases of one process. */
 export type LeaseKeeper = {
   hold: (id: string, lease: string) => Hold;
   /** Stops everything that still runs (end of the drain). */

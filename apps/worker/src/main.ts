@@ -1,5 +1,6 @@
 import { ConfigError, loadConfig } from '@fana/core/config.ts';
 import { createDeps } from '@fana/core/create-deps.ts';
+import { AppError } from '@fana/core/errors.ts';
 import { createLogger } from '@fana/core/logger.ts';
 import { assertUsable, connectConsumer, connectSubscriber } from '@fana/core/redis.ts';
 import { onShutdown } from '@fana/core/shutdown.ts';
@@ -40,6 +41,6 @@ const start = async (): Promise<void> => {
 };
 
 start().catch((error: unknown) => {
-  console.error(error instanceof ConfigError ? error.message : error);
+  console.error(error instanceof ConfigError || error instanceof AppError ? error.message : error);
   process.exit(1);
 });

@@ -1,13 +1,13 @@
 import { appendDelta } from '@fana/core/jobs/store.ts';
 import type { Redis } from 'ioredis';
 
-/** Pieces of text are published together at most this often (design 9). */
+/** Pieces of text are published together at most this often. */
 const FLUSH_EVERY_MS = 40;
 
 export type OutputStream = {
   /** A new attempt begins: text not yet published belongs to the one before and is dropped. */
   restart: (attempt: number) => void;
-  /** Writing '' alone still publishes a piece: an empty answer has one too (contract 4). */
+  /** Writing '' alone still publishes a piece: an empty answer has one too. */
   write: (text: string) => void;
   /**
    * Ends the stream and returns what was not published yet: it goes out with the end of the run.

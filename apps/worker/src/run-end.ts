@@ -9,8 +9,8 @@ import { persist } from './persist.ts';
 import type { ProcessResult } from './processors/processor.ts';
 import { DEADLINE_EXCEEDED, judge, toJobError, UNKNOWN_OUTCOME } from './verdict.ts';
 
-/** What the queue is to do with the message: nothing more, or bring it again later. */
-export type MessageFate = { againInMs?: number };
+/** What the queue is to do with the message: nothing more, or bring it again later, if need be before everything that waits. */
+export type MessageFate = { againInMs?: number; isFirst?: true };
 /** The message has done its work. */
 export const DONE: MessageFate = {};
 
@@ -66,8 +66,7 @@ const openAttempt = (attempts: Attempt[]): Attempt | undefined => attempts.find(
 const isCutAfterAnswer = (error: AppError): boolean => error.code === 'cancelled' && error.provider?.outcome === 'known';
 
 /** The call had its outcome before the run was told to stop: it is judged as ever, and a picture that was paid for is not asked for again. */
-const hasEndedByItself = (run: ClaimedRun, error: AppError): boolean =>
-  run.isAnswered || (error.provider?.outcome === 'known' && !isCutAfterAnswer(error));
+const hasEndedByItself = (run: ClaimedRun, error: AppError): boolean => run.isAnswered || (error.provider?.outcome === 'known' && !isCutAfterAnswer(error));
 
 /** Ends or gives back a run that was told to stop. A request that was sent and not answered in full is of unknown outcome for pictures (promise 2). */
 const stopRun = async (deps: Deps, run: ClaimedRun, error: AppError, reason: Exclude<ReturnType<Hold['reason']>, undefined | 'lost'>): Promise<MessageFate> => {

@@ -1,4 +1,4 @@
-import { BLOB_EXPIRY, expiredBlobs, removeBlobs } from '@fana/core/blobs/store.ts';
+import { BLOB_EXPIRY, removeBlobs } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { toAppError } from '@fana/core/errors.ts';
 import { isId } from '@fana/core/ids.ts';
@@ -6,15 +6,17 @@ import { messageOf } from '@fana/core/jobs/acceptor.ts';
 import { endJob } from '@fana/core/jobs/end.ts';
 import { eraseJob } from '@fana/core/jobs/erase.ts';
 import { deadlineMs, isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
-import { DUE, ENDED, readJob } from '@fana/core/jobs/store.ts';
+import { DUE, ENDED, RUNNING_BAND_MS, readJob } from '@fana/core/jobs/store.ts';
 import { readDelivery } from '@fana/core/webhooks/store.ts';
+import { DEADLINE_EXCEEDED } from './verdict.ts';
 
 /** How often a sweep is due: the whole repair of a dead worker's job stays under the 20 s of promise 1. */
 export const SWEEP_EVERY_MS = 2000;
 
-/** Records looked at in one round; rounds follow each other while there are more. */
+/** Records looked at together in one round; rounds follow each other while there are more. */
 const ROUND = 200;
-const MAX_ROUNDS = 50;
+/** One sweep spends about this long on each of its walks; what it does not reach is first at the next. */
+const WALK_MS = 1000;
 /** A queued job whose message was sent again is looked at again after half its age, within these bounds: a deep backlog is not re-sent all the time. */
 const AGAIN_MIN_MS = 10_000;
 const AGAIN_MAX_MS = 300_000;
@@ -30,10 +32,20 @@ export const sweep = async (deps: Deps): Promise<void> => {
 };
 
 const sweepDue = async (deps: Deps): Promise<void> => {
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const ids = await deps.redis.zrangebyscore(DUE, '-inf', deps.now(), 'LIMIT', 0, ROUND);
-    for (const id of ids) await guarded(deps, { index: DUE, id }, () => (isId('whd', id) ? mendDelivery(deps, id) : mendJob(deps, id)));
-    if (ids.length < ROUND) return;
+  const mend = (id: string): Promise<void> => (isId('whd', id) ? mendDelivery(deps, id) : mendJob(deps, id));
+  await walk(deps, DUE, (nowMs) => ['-inf', nowMs - RUNNING_BAND_MS], mend);
+  await walk(deps, DUE, (nowMs) => [0, nowMs], mend);
+};
+
+type Range = [from: number | string, to: number];
+
+/** Mends what an index holds in a range of scores, in rounds of one group each. A mended record leaves the range. */
+const walk = async (deps: Deps, index: string, range: (nowMs: number) => Range, mend: (id: string) => Promise<void>): Promise<void> => {
+  const untilMs = performance.now() + WALK_MS;
+  for (;;) {
+    const ids = await deps.redis.zrangebyscore(index, ...range(deps.now()), 'LIMIT', 0, ROUND);
+    await Promise.all(ids.map((id) => guarded(deps, { index, id }, () => mend(id))));
+    if (ids.length < ROUND || performance.now() > untilMs) return;
   }
 };
 
@@ -64,15 +76,17 @@ const mendJob = async (deps: Deps, id: string): Promise<void> => {
   const nowMs = deps.now();
   const deadline = deadlineMs(job);
   if (job.status === 'queued' && deadline !== undefined && deadline <= nowMs) {
-    await endJob(deps, job, { status: 'failed', lease: '', error: { code: 'deadline_exceeded', message: 'The job did not end before its deadline.' } });
+    await endJob(deps, job, { status: 'failed', lease: '', error: DEADLINE_EXCEEDED });
     return;
   }
-  await deps.queues.enqueue([messageOf(id, job.run, job.spec, (job.spec.runAtMs ?? 0) - nowMs)]);
+  const { priority, ...message } = messageOf(id, job.run, job.spec, (job.spec.runAtMs ?? 0) - nowMs);
+  // The job of a dead worker is not to wait behind the whole backlog once more: without a priority it is served first.
+  await deps.queues.enqueue([job.status === 'queued' && priority !== undefined ? { ...message, priority } : message]);
   await lookAgain(deps, { index: DUE, id }, Math.min(nextLook(job, nowMs), deadline ?? Number.POSITIVE_INFINITY));
 };
 
 const nextLook = (job: JobRecord, nowMs: number): number => {
-  if (job.status !== 'queued') return nowMs + AGAIN_MIN_MS / 2;
+  if (job.status !== 'queued') return nowMs + AGAIN_MIN_MS / 2 - RUNNING_BAND_MS;
   return nowMs + Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MIN_MS, (nowMs - (job.queuedMs ?? job.createdMs)) / 2));
 };
 
@@ -87,13 +101,13 @@ const mendDelivery = async (deps: Deps, id: string): Promise<void> => {
   await lookAgain(deps, { index: DUE, id }, deps.now() + AGAIN_MIN_MS);
 };
 
-const sweepExpiredJobs = async (deps: Deps): Promise<void> => {
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const ids = await deps.redis.zrangebyscore(ENDED, '-inf', deps.now(), 'LIMIT', 0, ROUND);
-    for (const id of ids) await guarded(deps, { index: ENDED, id }, () => eraseExpired(deps, id));
-    if (ids.length < ROUND) return;
-  }
-};
+const sweepExpiredJobs = (deps: Deps): Promise<void> =>
+  walk(
+    deps,
+    ENDED,
+    (nowMs) => ['-inf', nowMs],
+    (id) => eraseExpired(deps, id),
+  );
 
 const eraseExpired = async (deps: Deps, id: string): Promise<void> => {
   const job = await readJob(deps.redis, id);
@@ -102,10 +116,10 @@ const eraseExpired = async (deps: Deps, id: string): Promise<void> => {
   if (!job) await deps.redis.zrem(ENDED, id);
 };
 
-const sweepExpiredBlobs = async (deps: Deps): Promise<void> => {
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const ids = await expiredBlobs(deps, ROUND);
-    await Promise.all(ids.map((id) => guarded(deps, { index: BLOB_EXPIRY, id }, () => removeBlobs(deps, [id]))));
-    if (ids.length < ROUND) return;
-  }
-};
+const sweepExpiredBlobs = (deps: Deps): Promise<void> =>
+  walk(
+    deps,
+    BLOB_EXPIRY,
+    (nowMs) => ['-inf', nowMs],
+    (id) => removeBlobs(deps, [id]),
+  );

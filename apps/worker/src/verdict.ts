@@ -41,7 +41,7 @@ export const UNKNOWN_OUTCOME: JobError = {
 export const DEADLINE_EXCEEDED: JobError = { code: 'deadline_exceeded', message: 'The job did not end before its deadline.' };
 
 /**
- * Decides after a failure (contract promises 1 to 3). `attempts` are those of this run, the failed one included.
+ * Decides after a failure (promises 1 to 3). `attempts` are those of this run, the failed one included.
  * An image call of unknown outcome is held; refusals and bad requests end the job; pauses cost no attempt; the rest is retried up to `MAX_ATTEMPTS`.
  */
 export const judge = (job: Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs' | 'startedMs'>, attempts: Attempt[], error: AppError, nowMs: number): Verdict => {

@@ -4,6 +4,7 @@ import { BULLMQ_PREFIX, type JobMessage, SWEEP_QUEUE } from '@fana/core/queues.t
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { LeaseKeeper } from './leases.ts';
+import { createOriginSlots } from './origin-slots.ts';
 import { runDelivery } from './run-delivery.ts';
 import type { MessageFate } from './run-end.ts';
 import { runJob } from './run-job.ts';
@@ -39,17 +40,19 @@ const consume = (deps: Deps, story: (message: JobMessage) => Promise<MessageFate
     fate = { againInMs: BROKEN_AGAIN_MS };
   }
   if (fate.againInMs === undefined) return;
+  if (fate.isFirst) await message.changePriority({ priority: 0 });
   await message.moveToDelayed(deps.now() + fate.againInMs, token);
   throw new DelayedError();
 };
 
 /** One BullMQ worker for each queue this process serves, and one for the sweep. `connection` waits for Redis (connectConsumer). */
 export const createWorkers = (deps: Deps, keeper: LeaseKeeper, connection: Redis): Workers => {
+  const slots = createOriginSlots(Math.max(1, Math.floor(deps.config.worker.concurrency.webhook / 2)));
   const stories: Record<QueueName, (message: JobMessage) => Promise<MessageFate>> = {
     chat: (message) => runJob(deps, keeper, message),
     image: (message) => runJob(deps, keeper, message),
     vision: (message) => runJob(deps, keeper, message),
-    webhook: (message) => runDelivery(deps, message),
+    webhook: (message) => runDelivery(deps, slots, message),
   };
   const workers = deps.config.worker.queues.map(
     (name) => new Worker<JobMessage>(name, consume(deps, stories[name]), { ...options, connection, concurrency: deps.config.worker.concurrency[name] }),

@@ -1,7 +1,6 @@
-import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { claimJob, jobKey, requestCancel } from '@fana/core/jobs/store.ts';
-import { submitJob } from '@fana/core/jobs/submit.ts';
 import { connectSubscriber } from '@fana/core/redis.ts';
+import { acceptJob } from '@fana/testkit/accept-job.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
 import type { Redis } from 'ioredis';
@@ -30,13 +29,7 @@ afterAll(async () => {
 
 let count = 0;
 const held = async (): Promise<{ id: string; hold: Hold }> => {
-  const { job } = await submitJob(
-    deps,
-    createAcceptor(deps),
-    { tenant: 't', keyId: 'k', requestsPerMinute: 0 },
-    { type: 'chat', input: 'hi' },
-    { rawBody: '' },
-  );
+  const job = await acceptJob(deps);
   const lease = `lease_${++count}`;
   await claimJob(deps.redis, job.id, 1, lease);
   return { id: job.id, hold: keeper.hold(job.id, lease) };

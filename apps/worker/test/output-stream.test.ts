@@ -1,8 +1,7 @@
 import { toAppError } from '@fana/core/errors.ts';
-import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { readEvents } from '@fana/core/jobs/events.ts';
 import { claimJob, jobKey } from '@fana/core/jobs/store.ts';
-import { submitJob } from '@fana/core/jobs/submit.ts';
+import { acceptJob } from '@fana/testkit/accept-job.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -22,13 +21,7 @@ afterAll(async () => {
 });
 
 const claimedId = async (): Promise<string> => {
-  const { job } = await submitJob(
-    deps,
-    createAcceptor(deps),
-    { tenant: 't', keyId: 'k', requestsPerMinute: 0 },
-    { type: 'chat', input: 'hi' },
-    { rawBody: '' },
-  );
+  const job = await acceptJob(deps);
   await claimJob(deps.redis, job.id, 1, LEASE);
   return job.id;
 };

@@ -172,7 +172,7 @@ it('a run whose lease was lost is aborted at the next renewal, and the picture i
   const job = await reread(id);
   expect(job).toMatchObject({ status: 'in_progress', attempts: [{ outcome: null }] });
   expect(job.output).toBeUndefined();
-  const blobs = await deps.redis.zrange('fana:blobs', 0, -1);
+  const blobs = await deps.redis.zrange('fana:blobs', '0', '-1');
   for (const blob of blobs) expect(await findBlob(deps, blob)).toMatchObject({ expiresMs: expect.any(Number) });
 });
 

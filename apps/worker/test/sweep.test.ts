@@ -118,8 +118,25 @@ describe('a lease', () => {
     await claim(job);
     await deps.redis.hset(jobKey(job.id), 'lease_ms', Date.now() - 1);
     await sweepIn(15);
-    expect(await chatQueue.getJob(`${job.id}-1`)).toMatchObject({ data: { id: job.id, run: 1 } });
+    const message = await chatQueue.getJob(`${job.id}-1`);
+    expect(message).toMatchObject({ data: { id: job.id, run: 1 } });
+    // Without a priority it is served before everything that waits.
+    expect(message?.priority).toBe(0);
     expect((await claim(job, 'lease_2')).status).toBe('in_progress');
+  });
+
+  it('that ran out is mended before everything that waits, however many were due earlier', async () => {
+    const backlog = await Promise.all(Array.from({ length: 250 }, () => submitWithoutMessage()));
+    const running = await submitWithoutMessage();
+    await claim(running);
+    const order: string[] = [];
+    const enqueue: TestDeps['queues']['enqueue'] = async (messages) => void order.push(...messages.map(({ message }) => message.id));
+    await sweepIn(15, { queues: { ...deps.queues, enqueue } });
+    expect(order[0]).toBe(running.id);
+    expect(order).toHaveLength(backlog.length + 1);
+    order.length = 0;
+    await sweepIn(21, { queues: { ...deps.queues, enqueue } });
+    expect(order[0]).toBe(running.id);
   });
 
   it('that holds is left alone', async () => {

@@ -1,3 +1,7 @@
+import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
+import { claimJob } from '@fana/core/jobs/store.ts';
+import { submitJob } from '@fana/core/jobs/submit.ts';
+import { BULLMQ_PREFIX } from '@fana/core/queues.ts';
 import { connectSubscriber } from '@fana/core/redis.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
@@ -39,4 +43,16 @@ it('a sweep that fails is logged, and the next one comes', async () => {
   await expect.poll(() => sweeps, { timeout: 10_000 }).toBeGreaterThan(3);
   await workers.drain();
   expect(lines.filter((line) => line.includes('the clock is broken'))).toHaveLength(1);
+});
+
+it('a message that meets the lease of a dead worker comes again when that ends, before everything that waits', async () => {
+  const body = { type: 'chat', input: 'hi', priority: 7 };
+  const { job } = await submitJob(deps, createAcceptor(deps), { tenant: 't', keyId: 'k', requestsPerMinute: 0 }, body, { rawBody: '' });
+  await claimJob(deps.redis, job.id, 1, 'lease_of_the_dead');
+  const workers = createWorkers(deps, keeper, deps.connections.bull);
+  const message = `${job.id}-1`;
+  await expect.poll(() => deps.redis.zscore(`${BULLMQ_PREFIX}:chat:delayed`, message), { timeout: 5000 }).not.toBeNull();
+  await workers.drain();
+  // The queue serves messages without a priority first.
+  expect(await deps.redis.hget(`${BULLMQ_PREFIX}:chat:${message}`, 'priority')).toBe('0');
 });

@@ -51,9 +51,10 @@ export const ERRORS = {
   internal_error: { retryable: false, type: 'server_error' },
 } as const satisfies Record<string, { retryable: boolean; type: string }>;
 
+/** A code of the table, as clients see it. */
 export type ErrorCode = keyof typeof ERRORS;
 
-/** What is known of a provider call that failed; see contract promise 2. */
+/** What is known of a provider call that failed; see promise 2. */
 export type ProviderFailure = {
   /** `not_sent`: the connection failed before the request was written. `known`: a complete reply came. `unknown`: neither. */
   outcome: 'not_sent' | 'known' | 'unknown';

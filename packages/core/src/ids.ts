@@ -1,9 +1,10 @@
 import { customAlphabet } from 'nanoid';
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-// 22 characters of base62 are 130.9 random bits (contract 3: at least 128).
+// 22 characters of base62 are 130.9 random bits (at least 128 are promised).
 const random22 = customAlphabet(BASE62, 22);
 
+/** What an id is of; the contract lists more, which join with their features. */
 export type IdPrefix = 'job' | 'blob' | 'key' | 'evt' | 'whd' | 'req' | 'lease';
 
 /** A new unguessable id, e.g. `job_0aB…`. It never contains `:` and is never all digits (BullMQ refuses both). */

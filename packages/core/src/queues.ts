@@ -3,11 +3,12 @@ import type { Redis } from 'ioredis';
 import { QUEUE_NAMES, type QueueName } from './config.ts';
 import { AppError } from './errors.ts';
 
-/** The message of a queue: an id and nothing else (design: the queue carries ids). `run` fences messages of earlier runs. */
+/** The message of a queue: an id and nothing else. `run` fences messages of earlier runs. */
 export type JobMessage = { id: string; run: number };
 
 /** The queue of the scheduler: one repeated message, whoever is free sweeps. */
 export const SWEEP_QUEUE = 'sweep';
+/** Before every key of BullMQ's. */
 export const BULLMQ_PREFIX = 'fana:bull';
 
 export type Enqueue = { queue: QueueName; messageId: string; message: JobMessage; priority?: number; delayMs?: number };

@@ -3,13 +3,15 @@ import { readFileSync } from 'node:fs';
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import { AppError, toAppError } from './errors.ts';
 
+/** How long a producer waits for Redis: an answer is due within 2 s. */
+const PRODUCER_TIMEOUT_MS = 1000;
+/** And for the messages that follow the records: both together stay under those 2 s. */
+export const QUEUE_TIMEOUT_MS = 800;
+
 /**
  * A connection for producers (the API): fails fast, so that a request is answered within 2 s when Redis is gone.
  * A timed-out command may still have been executed; every write we send is safe to repeat.
  */
-/** How long a producer waits for Redis: an answer is due within 2 s (contract 3). */
-export const PRODUCER_TIMEOUT_MS = 1000;
-
 export const connectProducer = (url: string): Redis =>
   connect(url, { commandTimeout: PRODUCER_TIMEOUT_MS, maxRetriesPerRequest: 0, enableOfflineQueue: false });
 
@@ -45,6 +47,7 @@ export const assertUsable = async (redis: Redis, timeoutMs = 10_000): Promise<vo
     throw new AppError('unavailable', 'REDIS_URL points at a Redis Cluster, which FANA does not support: use a single primary.');
 };
 
+/** Runs a Lua script and resolves to its reply as Redis gave it. Throws what Redis says when the script fails. */
 export type Script = (redis: Redis, keys: string[], args: (string | number)[]) => Promise<unknown>;
 
 /**

@@ -3,7 +3,7 @@ import type { Logger } from './logger.ts';
 /** Runs one step of the shutdown; a step that takes longer than `timeoutMs` is given up, logged, and the next one begins. */
 export type Phase = (name: string, timeoutMs: number, step: () => Promise<unknown>) => Promise<void>;
 
-/** A terminal sends SIGINT to the whole group and npm passes it on once more: within this they count as one (contract 1). */
+/** A terminal sends SIGINT to the whole group and npm passes it on once more: within this they count as one. */
 const SAME_SIGNAL_MS = 2000;
 
 /**

@@ -83,7 +83,7 @@ it("a tenant's index of deliveries forgets what is older than any record, and en
   await deps.redis.zadd(INDEX, Date.now() - 41 * DAY_MS, 'whd_old', Date.now() - 29 * DAY_MS, 'whd_kept');
   const job = await submitted();
   await endJob(deps, job, { status: 'cancelled', lease: '' });
-  expect(await deps.redis.zrange(INDEX, 0, -1)).toEqual(['whd_kept', await deliveryOf(job.id)]);
+  expect(await deps.redis.zrange(INDEX, '0', '-1')).toEqual(['whd_kept', await deliveryOf(job.id)]);
   const ttlMs = await deps.redis.pttl(INDEX);
   expect(ttlMs).toBeGreaterThan(39 * DAY_MS);
   expect(ttlMs).toBeLessThanOrEqual(40 * DAY_MS);

@@ -7,7 +7,7 @@ import type { JobRecord } from '@fana/core/jobs/job.ts';
 import { listJobs } from '@fana/core/jobs/list.ts';
 import { presentJob } from '@fana/core/jobs/present.ts';
 import { retryJob } from '@fana/core/jobs/retry.ts';
-import { appendDelta, beginAttempt, claimJob, readJob, releaseJob, renewLeases, tenantJobsKey } from '@fana/core/jobs/store.ts';
+import { appendDelta, beginAttempt, claimJob, readJob, releaseJob, renewLeases, settleAttempt, tenantJobsKey } from '@fana/core/jobs/store.ts';
 import { type Submitter, submitJob } from '@fana/core/jobs/submit.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
@@ -56,6 +56,11 @@ describe('submit', () => {
     });
   });
 
+  it('takes the defaults of the contract when they are named', async () => {
+    const { job } = await submit({ type: 'auto', language: 'auto', input: 'what is the capital of Peru?', priority: 5 });
+    expect(job.spec.type).toBe('chat');
+  });
+
   it('accepts many at once, each exactly once, in one order', async () => {
     const bodies = Array.from({ length: 500 }, (_, n) => ({ type: 'chat', input: `message ${n}` }));
     const bulk: Submitter = { ...alice, tenant: 'bulk' };
@@ -99,6 +104,7 @@ describe('submit', () => {
     [{}, 'invalid_request', 'input'],
     [{ input: 'x', colour: 1 }, 'invalid_request', 'colour'],
     [{ input: 'x', session_id: 'ses_1' }, 'unsupported_parameter', 'session_id'],
+    [{ input: 'x', language: 'fr' }, 'unsupported_parameter', 'language'],
     [{ input: 'x', priority: 11 }, 'invalid_request', 'priority'],
     [{ input: 'x', type: 'video' }, 'invalid_request', 'type'],
     [{ input: 'x', model: 'no-such-model' }, 'model_not_found', 'model'],
@@ -138,6 +144,18 @@ describe('a run', () => {
     expect(await endJob(deps, job, { status: 'failed', lease: 'lease_1' })).toMatchObject({ kind: 'lost' });
     expect(await claimJob(deps.redis, job.id, 1, 'lease_3')).toEqual({ kind: 'stale' });
     expect((await reread(job.id)).status).toBe('completed');
+  });
+
+  it('has one line for a call in its ledger, also when the line is sent again because its acknowledgement was lost', async () => {
+    const job = await claimed();
+    const lines = [1, 2].map(() => beginAttempt(deps.redis, job.id, 'lease_1', 'simulated', 'm'));
+    expect(await Promise.all(lines)).toEqual([
+      { kind: 'begun', number: 1 },
+      { kind: 'begun', number: 1 },
+    ]);
+    await settleAttempt(deps.redis, job.id, 'lease_1', 'failed');
+    expect(await beginAttempt(deps.redis, job.id, 'lease_1', 'simulated', 'm')).toEqual({ kind: 'begun', number: 2 });
+    expect((await reread(job.id)).attempts.map(({ outcome }) => outcome)).toEqual(['failed', null]);
   });
 
   it('goes back to the queue with its attempt closed', async () => {
@@ -246,14 +264,14 @@ describe('list', () => {
     const carol: Submitter = { tenant: 'carol', keyId: 'key_c', requestsPerMinute: 0 };
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) ids.unshift((await submit({ type: n % 2 ? 'image' : 'chat', input: `draw ${n}` }, undefined, carol)).job.id);
-    const first = await listJobs(deps, 'carol', {}, 2);
+    const first = await listJobs(deps, 'carol', {}, { limit: 2 });
     expect(first.jobs.map(({ id }) => id)).toEqual(ids.slice(0, 2));
     expect(first.hasMore).toBe(true);
-    const rest = await listJobs(deps, 'carol', {}, 10, first.jobs[1]?.id);
+    const rest = await listJobs(deps, 'carol', {}, { limit: 10, after: first.jobs[1]?.id });
     expect(rest.jobs.map(({ id }) => id)).toEqual(ids.slice(2));
     expect(rest.hasMore).toBe(false);
-    expect((await listJobs(deps, 'carol', { type: 'image' }, 10)).jobs).toHaveLength(2);
-    expect((await listJobs(deps, 'carol', { status: 'failed' }, 10)).jobs).toHaveLength(0);
-    await expect(listJobs(deps, 'bob', {}, 10, ids[0])).rejects.toMatchObject({ code: 'invalid_request', param: 'after' });
+    expect((await listJobs(deps, 'carol', { type: 'image' }, { limit: 10 })).jobs).toHaveLength(2);
+    expect((await listJobs(deps, 'carol', { status: 'failed' }, { limit: 10 })).jobs).toHaveLength(0);
+    await expect(listJobs(deps, 'bob', {}, { limit: 10, after: ids[0] })).rejects.toMatchObject({ code: 'invalid_request', param: 'after' });
   });
 });

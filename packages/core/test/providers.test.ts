@@ -1,45 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LLMock } from '@copilotkit/aimock';
-import { AppError } from '@fana/core/errors.ts';
+import type { AppError } from '@fana/core/errors.ts';
 import type { Limits } from '@fana/core/providers/call.ts';
 import { createGroq } from '@fana/core/providers/groq/create.ts';
 import { createOpenai } from '@fana/core/providers/openai/create.ts';
-import type { ChatRequest, ImageRequest, Provider } from '@fana/core/providers/provider.ts';
+import type { ImageRequest, Provider } from '@fana/core/providers/provider.ts';
 import { createRegistry } from '@fana/core/providers/registry.ts';
 import { createUpstream } from '@fana/core/providers/upstream.ts';
 import { testConfig } from '@fana/testkit/test-config.ts';
-import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Behaviour, endOfChunks, event, type FaultServer, reply, sseHead, startFaultServer } from './fault-server.ts';
+import { chatRequest, failure, imageRequest, never, redPng } from './provider-requests.ts';
 
 const API_KEY = 'sk-test-0123456789abcdef';
-const never = new AbortController().signal;
-const chatRequest = (overrides: Partial<ChatRequest> = {}): ChatRequest => ({
-  model: 'gpt-6-luna',
-  messages: [{ role: 'user', content: 'what is the capital of Peru?' }],
-  parameters: {},
-  ...overrides,
-});
-const imageRequest = (overrides: Partial<ImageRequest> = {}): ImageRequest => ({
-  model: 'gpt-image-2',
-  prompt: 'a fox in the snow',
-  pictures: [],
-  parameters: {},
-  ...overrides,
-});
-const redPng = (): Promise<Buffer> =>
-  sharp({ create: { width: 64, height: 48, channels: 3, background: { r: 220, g: 20, b: 20 } } })
-    .png()
-    .toBuffer();
-
-const failure = async (call: Promise<unknown>): Promise<AppError> => {
-  const thrown: unknown = await call.then(
-    () => new Error('the call succeeded'),
-    (error: unknown) => error,
-  );
-  if (!(thrown instanceof AppError)) throw thrown;
-  return thrown;
-};
 
 describe('against an upstream that real SDKs are tested with', () => {
   let mock: LLMock;

@@ -1,8 +1,7 @@
-import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { endJob } from '@fana/core/jobs/end.ts';
-import { JOB_STATUSES, type JobRecord, type JobStatus, TERMINAL_STATUSES, TRANSITIONS } from '@fana/core/jobs/job.ts';
+import { isTerminal, JOB_STATUSES, type JobRecord, type JobStatus, TERMINAL_STATUSES, TRANSITIONS } from '@fana/core/jobs/job.ts';
 import { claimJob, jobKey, readJob, releaseJob, requestCancel, restartJob } from '@fana/core/jobs/store.ts';
-import { submitJob } from '@fana/core/jobs/submit.ts';
+import { acceptJob } from '@fana/testkit/accept-job.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -32,17 +31,11 @@ const STEPS: ((job: JobRecord) => Promise<unknown>)[] = [
 
 /** A job in this status, under a lease that has lapsed while it runs: both its holder and another worker may act. */
 const jobIn = async (status: JobStatus): Promise<JobRecord> => {
-  const { job } = await submitJob(
-    deps,
-    createAcceptor(deps),
-    { tenant: 'acme', keyId: 'key_a', requestsPerMinute: 0 },
-    { type: 'chat', input: 'hello' },
-    { rawBody: '' },
-  );
+  const job = await acceptJob(deps);
   if (status !== 'queued') await claimJob(deps.redis, job.id, 1, LEASE);
+  if (isTerminal(status)) await endJob(deps, job, { status, lease: LEASE });
   if (status === 'cancelling') await requestCancel(deps.redis, job.id);
-  else if (status !== 'queued' && status !== 'in_progress') await endJob(deps, job, { status, lease: LEASE });
-  else if (status === 'in_progress') await deps.redis.hset(jobKey(job.id), 'lease_ms', 0);
+  if (status === 'cancelling' || status === 'in_progress') await deps.redis.hset(jobKey(job.id), 'lease_ms', 0);
   return job;
 };
 

@@ -57,6 +57,7 @@ const guard = (pid: number, folder: string): (() => void) => {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });
+  // Without `sh` there is no guard, and the test goes on all the same.
   watcher.on('error', () => undefined);
   watcher.unref();
   (watcher.stdin as Socket).unref();

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * `pass`: bytes go through. `blackHole`: connections are accepted and stay open, and no byte goes through, in either direction.
  * `refuse`: new connections are reset.
  */
-export type ProxyMode = 'pass' | 'blackHole' | 'refuse';
+type ProxyMode = 'pass' | 'blackHole' | 'refuse';
 
 export type TcpProxy = {
   port: number;

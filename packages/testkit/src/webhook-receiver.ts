@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export type ReceivedRequest = { at: number; method: string; path: string; headers: IncomingHttpHeaders; body: string };
 
 /** What to answer: a status, or more. `hangUp` cuts the connection without an answer. */
-export type Reply = number | { status: number; headers?: Record<string, string>; body?: string; delayMs?: number } | 'hangUp';
+type Reply = number | { status: number; headers?: Record<string, string>; body?: string; delayMs?: number } | 'hangUp';
 
 export type ReceiverOptions = {
   /** Decides each answer; `number` is 0 for the first request. Default: 200 always. */

@@ -1,4 +1,4 @@
-/** Brackets may be nested this deep (contract 3). */
+/** Brackets may be nested this deep. */
 export const MAX_NESTING = 64;
 
 const QUOTE = 0x22;

@@ -28,9 +28,9 @@ const isLink = (c: Context): boolean => c.req.query('sig') !== undefined || c.re
 const checkLink = (deps: BlobDeps, c: Context, id: string): void => {
   const expires = c.req.query('expires') ?? '';
   const sig = c.req.query('sig') ?? '';
-  if (isSignedBlobUrl(deps.config, id, expires, sig, deps.now())) return;
+  if (isSignedBlobUrl(deps.config, { id, expires, sig }, deps.now())) return;
   // Only of a link that was ours is said that it has expired.
-  const hasExpired = isSignedBlobUrl(deps.config, id, expires, sig, 0);
+  const hasExpired = isSignedBlobUrl(deps.config, { id, expires, sig }, 0);
   throw new AppError('invalid_signature', hasExpired ? 'This link has expired.' : 'The signature of this link is not valid.', { param: 'sig' });
 };
 

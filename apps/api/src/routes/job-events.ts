@@ -1,6 +1,6 @@
 import { AppError } from '@fana/core/errors.ts';
 import { compareEventIds, isEventId, type JobEvent, queuedEvent, readEvents, terminalEvent } from '@fana/core/jobs/events.ts';
-import { isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
+import { END_EVENTS, isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
 import { presentJob } from '@fana/core/jobs/present.ts';
 import { readJob } from '@fana/core/jobs/store.ts';
 import type { Context } from 'hono';
@@ -11,7 +11,10 @@ import type { Environment } from '../environment.ts';
 /** A comment keeps proxies from closing an idle stream; the record is read again as often, in case a message was missed. */
 const HEARTBEAT_MS = 5000;
 
-const TERMINAL_TYPES = new Set(['job.completed', 'job.failed', 'job.cancelled', 'job.unknown_outcome']);
+/** When the process ends under a stream, its reader is asked to come back this soon: another process goes on where it left off. */
+const RESUME_AFTER_MS = 1000;
+
+const END_TYPES = new Set<string>(END_EVENTS);
 
 /**
  * The events of a job as server-sent events. `id` is the Redis stream id, so that `Last-Event-ID` resumes where any process left off:
@@ -23,6 +26,8 @@ export const streamJobEvents = (deps: ApiDeps, c: Context<Environment>, job: Job
   if (lastEventId !== '' && !isEventId(lastEventId)) {
     throw new AppError('invalid_request', 'Last-Event-ID: is not an id of this stream.', { param: 'Last-Event-ID' });
   }
+  // hono answers HEAD with the headers of GET: nobody would read the stream, and it would be followed to the end of the job.
+  if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
   c.header('x-accel-buffering', 'no');
   return streamSSE(
     c,
@@ -46,6 +51,10 @@ const follow = async (deps: ApiDeps, job: JobRecord, stream: SSEStreamingApi, la
       last = first.id;
     }
     while (!stream.aborted && !stream.closed) {
+      if (deps.watcher.isClosing()) {
+        await stream.write(`retry: ${RESUME_AFTER_MS}\n\n`);
+        return;
+      }
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
       });
@@ -72,7 +81,7 @@ const sendNew = async (deps: ApiDeps, stream: SSEStreamingApi, jobId: string, la
   for (const event of events) {
     await send(deps, stream, jobId, event);
     reached = event.id;
-    if (TERMINAL_TYPES.has(event.type)) return { last: reached, ended: true };
+    if (END_TYPES.has(event.type)) return { last: reached, ended: true };
   }
   if (events.length > 0) return { last: reached, ended: false };
   const job = await readJob(deps.redis, jobId);
@@ -91,7 +100,7 @@ const sendNew = async (deps: ApiDeps, stream: SSEStreamingApi, jobId: string, la
 const send = async (deps: ApiDeps, stream: SSEStreamingApi, jobId: string, event: JobEvent): Promise<void> => {
   const data: Record<string, unknown> = { type: event.type, job_id: jobId, attempt: event.attempt, created_at: Math.floor(event.createdMs / 1000) };
   if (event.delta !== undefined) data['delta'] = event.delta;
-  if (TERMINAL_TYPES.has(event.type)) {
+  if (END_TYPES.has(event.type)) {
     const job = await readJob(deps.redis, jobId);
     if (job) data['job'] = await presentJob(deps, job);
   }

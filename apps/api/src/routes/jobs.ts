@@ -60,7 +60,7 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
       throw new AppError('unsupported_parameter', 'session_id is not supported yet.', { param: 'session_id' });
     }
     const { status, type, limit, after } = parseWith(jobListQuery, c.req.query());
-    const { jobs, hasMore } = await listJobs(deps, c.get('caller').tenant, { status, type }, limit, after);
+    const { jobs, hasMore } = await listJobs(deps, c.get('caller').tenant, { status, type }, { limit, after });
     return reply(c, listPage(await Promise.all(jobs.map((job) => presentJob(deps, job))), hasMore), 200);
   });
 

@@ -117,7 +117,7 @@ const absent = (error: unknown): undefined => {
   throw error;
 };
 
-/** `/v1/admin/keys`: create, list, get, update and revoke API keys (contract 4). */
+/** `/v1/admin/keys`: create, list, get, update and revoke API keys. */
 export const keyRoutes = (deps: KeyDeps): Hono<Environment> => {
   const routes = new Hono<Environment>();
   routes.use(authenticate(deps.keys, 'admin'), limits(deps));

@@ -23,6 +23,7 @@ export type Run = {
   emit: (text: string) => void;
 };
 
+/** What a run made; `costUsd` is unset where no price is known. */
 export type ProcessResult = {
   output: TextOutput | ImageOutput;
   usage: Usage;

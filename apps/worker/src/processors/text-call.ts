@@ -8,6 +8,7 @@ const systemPrompt = (deps: Deps, job: JobRecord): string => job.spec.system.tex
 
 /** Pictures of the conversation by their place: see `readPictures`. */
 export type MessagePictures = Map<string, PictureBytes>;
+/** The place of a picture: number of the message, number of the part in it. */
 export const pictureKey = (message: number, part: number): string => `${message}.${part}`;
 
 const toParts = (message: InputMessage, at: number, pictures: MessagePictures): ChatMessage['content'] => {
@@ -48,7 +49,7 @@ export const callForText = async (deps: Deps, run: Run, messages: ChatMessage[])
     if (!to.provider.chat) throw new Error(`provider ${to.provider.name} has no chat`);
     return to.provider.chat({ model: to.model, messages, parameters }, { signal, onDelta: run.emit });
   });
-  // Contract 4: at least one piece is always published.
+  // At least one piece is always published.
   if (result.text === '') run.emit('');
   return {
     output: { kind: 'text', text: result.text, finishReason: result.finishReason },

@@ -21,22 +21,22 @@ describe('a signed link to a blob', () => {
   });
 
   test('opens its blob until it expires, and not a moment longer', () => {
-    expect(isSignedBlobUrl(config, id, expires, sig, NOW_MS)).toBe(true);
-    expect(isSignedBlobUrl(config, id, expires, sig, EXPIRES_MS - 1)).toBe(true);
-    expect(isSignedBlobUrl(config, id, expires, sig, EXPIRES_MS)).toBe(false);
+    expect(isSignedBlobUrl(config, { id, expires, sig }, NOW_MS)).toBe(true);
+    expect(isSignedBlobUrl(config, { id, expires, sig }, EXPIRES_MS - 1)).toBe(true);
+    expect(isSignedBlobUrl(config, { id, expires, sig }, EXPIRES_MS)).toBe(false);
   });
 
   test('is refused with any digit of the signature changed', () => {
     for (let at = 0; at < sig.length; at++) {
       const digit = ((Number.parseInt(sig[at] ?? '0', 16) + 1) % 16).toString(16);
-      expect(isSignedBlobUrl(config, id, expires, sig.slice(0, at) + digit + sig.slice(at + 1), NOW_MS)).toBe(false);
+      expect(isSignedBlobUrl(config, { id, expires, sig: sig.slice(0, at) + digit + sig.slice(at + 1) }, NOW_MS)).toBe(false);
     }
   });
 
   test('opens no other blob, lives no longer, and is worth nothing under another secret', () => {
-    expect(isSignedBlobUrl(config, newId('blob'), expires, sig, NOW_MS)).toBe(false);
-    expect(isSignedBlobUrl(config, id, String(Number(expires) + 1), sig, NOW_MS)).toBe(false);
-    expect(isSignedBlobUrl({ signingSecret: 'another secret of 32 characters!!' }, id, expires, sig, NOW_MS)).toBe(false);
+    expect(isSignedBlobUrl(config, { id: newId('blob'), expires, sig }, NOW_MS)).toBe(false);
+    expect(isSignedBlobUrl(config, { id, expires: String(Number(expires) + 1), sig }, NOW_MS)).toBe(false);
+    expect(isSignedBlobUrl({ signingSecret: 'another secret of 32 characters!!' }, { id, expires, sig }, NOW_MS)).toBe(false);
   });
 
   test.each([
@@ -52,6 +52,6 @@ describe('a signed link to a blob', () => {
     [expires, `${sig}00`],
     [expires, 'g'.repeat(64)],
   ])('is refused when it is malformed (%#)', (badExpires, badSig) => {
-    expect(isSignedBlobUrl(config, id, badExpires, badSig, NOW_MS)).toBe(false);
+    expect(isSignedBlobUrl(config, { id, expires: badExpires, sig: badSig }, NOW_MS)).toBe(false);
   });
 });

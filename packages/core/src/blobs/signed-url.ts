@@ -20,9 +20,12 @@ export const signedBlobUrl = (config: Pick<Config, 'http' | 'signingSecret'>, bl
   return `${config.http.publicUrl}/v1/blobs/${blobId}?expires=${expires}&sig=${signature(config.signingSecret, blobId, expires).toString('hex')}`;
 };
 
+/** What a link says, as it came: nothing of it is checked yet. */
+type BlobLink = { id: string; expires: string; sig: string };
+
 /** Whether `sig` is ours for this blob and this time, and the time has not passed. */
-export const isSignedBlobUrl = (config: Pick<Config, 'signingSecret'>, blobId: string, expires: string, sig: string, nowMs: number): boolean => {
+export const isSignedBlobUrl = (config: Pick<Config, 'signingSecret'>, { id, expires, sig }: BlobLink, nowMs: number): boolean => {
   if (!/^[1-9]\d{0,14}$/.test(expires) || !/^[0-9a-f]{64}$/.test(sig)) return false;
-  const expected = signature(config.signingSecret, blobId, Number(expires));
+  const expected = signature(config.signingSecret, id, Number(expires));
   return timingSafeEqual(expected, Buffer.from(sig, 'hex')) && Number(expires) * 1000 > nowMs;
 };

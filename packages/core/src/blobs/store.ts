@@ -29,7 +29,7 @@ export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | '
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
   };
-  await execute(deps.redis.pipeline().set(blobKey(record.id), JSON.stringify(record)).zadd(BLOB_EXPIRY, record.expiresMs, record.id));
+  await execute(deps.redis.pipeline().zadd(BLOB_EXPIRY, record.expiresMs, record.id).set(blobKey(record.id), JSON.stringify(record)));
   try {
     await deps.blobs.put(record.id, bytes, mediaType);
   } catch (error) {
@@ -61,7 +61,3 @@ export const removeBlobs = async (deps: Pick<Deps, 'redis' | 'blobs'>, ids: stri
   await Promise.all(ids.map((id) => deps.blobs.remove(id)));
   await execute(deps.redis.pipeline().del(ids.map(blobKey)).zrem(BLOB_EXPIRY, ids));
 };
-
-/** Ids of blobs that have expired, oldest first. */
-export const expiredBlobs = async (deps: Pick<Deps, 'redis' | 'now'>, limit: number): Promise<string[]> =>
-  deps.redis.zrangebyscore(BLOB_EXPIRY, '-inf', deps.now(), 'LIMIT', 0, limit);

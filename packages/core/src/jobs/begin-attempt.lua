@@ -2,9 +2,11 @@
 -- KEYS  1 job hash  2 event stream
 -- ARGV  1 lease token  2 provider  3 model  4 job id
 -- Returns { 'begun', attempt number } | { 'lost' } (another worker holds the job) | { 'cancelling' }
-local record = redis.call('HMGET', KEYS[1], 'lease', 'status', 'attempt_count', 'published')
+local record = redis.call('HMGET', KEYS[1], 'lease', 'status', 'attempt_count', 'published', 'open_attempt')
 if record[1] ~= ARGV[1] then return { 'lost' } end
 if record[2] == 'cancelling' then return { 'cancelling' } end
+-- A line is closed before the next is begun: one that is open is this very line, sent again because its acknowledgement was lost.
+if record[5] then return { 'begun', tonumber(record[5]) } end
 local time = redis.call('TIME')
 local number = tonumber(record[3] or '0') + 1
 local attempt = {

@@ -1,6 +1,6 @@
 -- Takes the lease of a run, if it is free. An attempt left open by a dead worker is closed as `unknown`.
 -- KEYS  1 job hash  2 due zset  3 event stream
--- ARGV  1 job id  2 run  3 lease token  4 lease ms  5 grace ms (the sweep looks again this long after the lease)
+-- ARGV  1 job id  2 run  3 lease token  4 lease ms  5 from the end of the lease to the score in the due zset (ms; below zero: see RUNNING_BAND_MS)
 -- Returns { 'gone' } | { 'stale' } (another run, or this one has ended) | { 'leased', lease ends ms } | { 'claimed', field, value, … }
 local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'lease_ms', 'open_attempt', 'announced', 'created_ms', 'attempt_count')
 local status, run, open_attempt = record[1], record[2], record[4]

@@ -3,6 +3,7 @@ import { prepareDelivery } from '../webhooks/publish.ts';
 import type { AttemptOutcome, JobError, JobRecord, TerminalStatus } from './job.ts';
 import { type FinishReply, finishJob } from './store.ts';
 
+/** How a run ends. `fields` are written to the record as they are. */
 export type Ending = {
   status: TerminalStatus;
   /** Empty: the job must still be queued. */

@@ -13,7 +13,7 @@ const ownBlobs = (job: JobRecord, withResults: boolean): string[] => {
 
 /**
  * Erases record, events, result and blobs of a job that is not running and has not been retried since it was read.
- * `expired`: its time has come by itself. Its pictures live on until they expire themselves (contract 2, FANA_BLOB_TTL_SECONDS), and webhooks
+ * `expired`: its time has come by itself. Its pictures live on until they expire themselves (FANA_BLOB_TTL_SECONDS), and webhooks
  * that are still pending are sent; when it is erased on request, they are not.
  * @throws AppError `job_running`.
  */

@@ -6,6 +6,7 @@ import { eventsKey } from './store.ts';
 export type JobEvent = { id: string; type: string; attempt: number; createdMs: number; delta?: string };
 
 const STREAM_ID = /^(\d{1,16})-(\d{1,10})$/;
+/** Whether a text has the form of a stream id: what a client sends as Last-Event-ID. */
 export const isEventId = (id: string): boolean => STREAM_ID.test(id);
 
 /** Orders two stream ids: negative when `a` came first. */

@@ -5,12 +5,14 @@ import type { TriggerLabel } from '../triggers/label.ts';
 export const JOB_TYPES = ['chat', 'image', 'vision'] as const;
 export type JobType = (typeof JOB_TYPES)[number];
 
+/** Every status of a job, as clients see them. */
 export const JOB_STATUSES = ['queued', 'in_progress', 'cancelling', 'completed', 'failed', 'cancelled', 'unknown_outcome'] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
 /**
  * The life of one run of a job. `claim` (lease) and `release` (back to the queue) go back and forth; everything
  * on the right-hand side without a successor is an end. `retry` starts a new run of the same id.
+ * The Lua scripts carry it out; test/transitions.test.ts holds them to this table.
  */
 export const TRANSITIONS = {
   queued: ['in_progress', 'cancelled', 'failed'],
@@ -23,7 +25,9 @@ export const TRANSITIONS = {
 } as const satisfies Record<JobStatus, readonly JobStatus[]>;
 
 export type TerminalStatus = 'completed' | 'failed' | 'cancelled' | 'unknown_outcome';
+/** The ends of a run: each has its event and webhook, and nothing follows but a retry. */
 export const TERMINAL_STATUSES = ['completed', 'failed', 'cancelled', 'unknown_outcome'] as const satisfies readonly TerminalStatus[];
+/** Whether a run with this status has ended. */
 export const isTerminal = (status: JobStatus): status is TerminalStatus => (TERMINAL_STATUSES as readonly string[]).includes(status);
 
 /** A picture a job was given: where to find it, never its bytes (promise 6). */
@@ -42,7 +46,10 @@ export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 
 export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
 
 type JobWebhook = { url: string; events: WebhookEventType[] };
+/** The event of the end of a run: the last one of its stream, and the one its webhook carries. */
 export type WebhookEventType = `job.${TerminalStatus}`;
+/** One for each terminal status. */
+export const END_EVENTS = TERMINAL_STATUSES.map((status): WebhookEventType => `job.${status}`);
 
 /** What does not change after acceptance: one JSON field of the record. Inputs over 8 kB live in a blob (`inputBlobId`). */
 export type JobSpec = {
@@ -68,6 +75,7 @@ export type JobSpec = {
   ownedBlobIds: string[];
 };
 
+/** `paused`: the provider asked to wait. `unknown`: the request was sent and no complete reply came. */
 export type AttemptOutcome = 'completed' | 'failed' | 'refused' | 'paused' | 'cancelled' | 'unknown';
 /** One provider call. Written before the call; `outcome` is null until it is known. Times are unix seconds with fraction. */
 export type Attempt = {
@@ -80,11 +88,13 @@ export type Attempt = {
   error: JobError | null;
 };
 
+/** Why a job or an attempt failed. `message` is shown; `providerCode` is the provider's own code. */
 export type JobError = { code: ErrorCode; message: string; param?: string; providerCode?: string };
 
 /** `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; they are not shown. */
 export type Usage = { inputTokens?: number; outputTokens?: number; images?: number; cachedInputTokens?: number; imageInputTokens?: number };
 
+/** A picture a job made; its bytes are a blob. */
 export type StoredImage = {
   blobId: string;
   mediaType: string;
@@ -136,6 +146,7 @@ export type JobRecord = {
 /** Attempts that use up the budget of three: provider pauses (429, 529) do not. */
 export const countedAttempts = (attempts: Attempt[]): number => attempts.filter(({ outcome }) => outcome !== 'paused').length;
 
+/** Provider calls of one run before it fails (promise 3). */
 export const MAX_ATTEMPTS = 3;
 
 /** When this run fails `deadline_exceeded` without a further call, in unix ms; counted from its acceptance. */

@@ -3,7 +3,8 @@ import type { Redis } from 'ioredis';
 import { AppError } from '../errors.ts';
 import type { KeptPictures } from '../web/read-pictures.ts';
 import type { JobRecord } from './job.ts';
-import { notePicture, PICTURE_FIELD } from './store.ts';
+import { PICTURE_FIELD } from './record.ts';
+import { notePicture } from './store.ts';
 
 const fieldOf = (url: string): string => `${PICTURE_FIELD}${hash('sha256', url, 'base64url')}`;
 

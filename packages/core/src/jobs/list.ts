@@ -2,9 +2,13 @@ import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { execute } from '../redis.ts';
 import type { JobRecord, JobStatus, JobType } from './job.ts';
-import { decodeRecord, jobKey, tenantJobsKey } from './store.ts';
+import { decodeRecord } from './record.ts';
+import { jobKey, tenantJobsKey } from './store.ts';
 
+/** Unset fields match every job. */
 export type JobFilter = { status?: JobStatus | undefined; type?: JobType | undefined };
+/** Which page of a list: at most `limit` jobs, from the one after `after`. */
+type PageRequest = { limit: number; after?: string | undefined };
 export type JobPage = { jobs: JobRecord[]; hasMore: boolean };
 
 /** Filters read two fields of this many records a round trip. */
@@ -14,7 +18,7 @@ const SCAN = 500;
  * A tenant's jobs, newest first, from the one after `after`. Without a filter it reads `limit` records; with one it walks the index.
  * @throws AppError `invalid_request` when `after` is not one of the tenant's jobs.
  */
-export const listJobs = async (deps: Pick<Deps, 'redis'>, tenant: string, filter: JobFilter, limit: number, after?: string): Promise<JobPage> => {
+export const listJobs = async (deps: Pick<Deps, 'redis'>, tenant: string, filter: JobFilter, { limit, after }: PageRequest): Promise<JobPage> => {
   const index = tenantJobsKey(tenant);
   let start = 0;
   if (after !== undefined) {

@@ -45,7 +45,7 @@ const presentSources = (job: JobRecord): { url: string; kind: string; status: st
   return sources.map(({ url, kind, status, title }) => ({ url, kind, status, title: title ?? null }));
 };
 
-/** The job as a client sees it (contract 4). @throws AppError `storage_error` when a long result cannot be read back. */
+/** The job as a client sees it. @throws AppError `storage_error` when a long result cannot be read back. */
 export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, job: JobRecord) => {
   const { spec } = job;
   return {

@@ -1,6 +1,6 @@
 -- Renews the leases of everything one worker process runs.
 -- KEYS  1 due zset
--- ARGV  1 lease ms  2 grace ms  3… job id, lease token pairs
+-- ARGV  1 lease ms  2 from the end of the lease to the score in the due zset (ms; below zero: see RUNNING_BAND_MS)  3… job id, lease token pairs
 -- Returns for each pair 'held' | 'cancelling' | 'lost'
 local time = redis.call('TIME')
 local lease_ms = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])

@@ -35,6 +35,7 @@ export const encodeSpec = (spec: JobSpec, long = false): string => {
   return JSON.stringify(line);
 };
 
+/** Priorities go from 1 (first) to 10. */
 export const DEFAULT_PRIORITY = 5;
 
 /** The inverse of `encodeSpec`. */

@@ -1,29 +1,35 @@
 import type { Redis } from 'ioredis';
 import { loadScript } from '../redis.ts';
-import type { Attempt, AttemptOutcome, JobError, JobRecord, JobStatus, TerminalStatus } from './job.ts';
-import { decodeSpec } from './spec-line.ts';
+import type { AttemptOutcome, JobError, JobRecord, JobStatus, TerminalStatus } from './job.ts';
+import { decodeRecord } from './record.ts';
 
-/** Zset of everything that is not at its end (jobs, deliveries); score: unix ms at which the sweep looks at it. */
+/** Zset of everything that is not at its end (jobs, deliveries); score: unix ms at which the sweep looks at it, less `RUNNING_BAND_MS` for a running job. */
 export const DUE = 'fana:due';
+/** Running jobs stand in a band of their own below zero, so that a lapsed lease is found at once, however many queued jobs are due. */
+export const RUNNING_BAND_MS = 10_000_000_000_000;
 /** Zset of ended jobs; score: unix ms of expiry. */
 export const ENDED = 'fana:ended';
 
+/** Hash of a job: record.ts reads it. */
 export const jobKey = (id: string): string => `fana:job:${id}`;
+/** Stream of a job's events (events.ts). */
 export const eventsKey = (id: string): string => `fana:events:${id}`;
+/** Zset of a tenant's jobs; score: unix µs of acceptance. */
 export const tenantJobsKey = (tenant: string): string => `fana:tenant:${tenant}:jobs`;
+/** Zset of a tenant's webhook deliveries; score: unix ms of their beginning. */
 export const tenantDeliveriesKey = (tenant: string): string => `fana:tenant:${tenant}:deliveries`;
 /** Pub/sub channel of one job: published at every new event. */
 export const jobChannel = (id: string): string => `fana:job:${id}`;
 /** Pub/sub channel on which workers hear the ids of jobs to stop. */
 export const CANCEL_CHANNEL = 'fana:cancel';
 
-/** A lease lasts as long as BullMQ's lock (design 4): a dead worker's job is free after at most this. */
+/** A lease lasts as long as BullMQ's lock: a dead worker's job is free after at most this. */
 const LEASE_MS = 10_000;
 /** The sweep looks at a lapsed lease this long after its end: BullMQ's own stalled check comes first. */
 const GRACE_MS = 4_000;
 /** The sweep looks for the message of a queued record this long after its acceptance. */
 const FIRST_CHECK_MS = 10_000;
-/** Events stay readable this long after the end (contract 4). */
+/** Events stay readable this long after the end. */
 const EVENTS_TTL_SECONDS = 600;
 
 const scripts = {
@@ -39,47 +45,6 @@ const scripts = {
   cancel: loadScript(import.meta.url, './cancel.lua'),
   retry: loadScript(import.meta.url, './retry.lua'),
   erase: loadScript(import.meta.url, './erase.lua'),
-};
-
-/** Fields of linked pictures that were stored for the job; the value is the blob id. */
-export const PICTURE_FIELD = 'picture:';
-const picturesOf = (hash: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(Object.entries(hash).filter(([field]) => field.startsWith(PICTURE_FIELD)));
-
-/** Turns a flat HGETALL reply into a record. */
-export const decodeRecord = (id: string, hash: Record<string, string>): JobRecord => {
-  const attempts: Attempt[] = [];
-  const attemptCount = Number(hash['attempt_count'] ?? 0);
-  for (let number = 1; number <= attemptCount; number++) {
-    const line = hash[`attempt:${number}`];
-    if (line !== undefined) attempts.push(JSON.parse(line));
-  }
-  const spec = decodeSpec(hash['spec'] ?? '{}');
-  return {
-    id,
-    spec,
-    status: hash['status'] as JobStatus,
-    run: Number(hash['run']),
-    createdMs: Number(hash['created_ms']),
-    attempts,
-    earlierCalls: Number(hash['earlier_calls'] ?? 0),
-    warnings: hash['result_warnings'] === undefined ? spec.warnings : [...spec.warnings, ...JSON.parse(hash['result_warnings'])],
-    pictures: picturesOf(hash),
-    cancelRequested: hash['status'] === 'cancelling',
-    ...(hash['queued_ms'] !== undefined && { queuedMs: Number(hash['queued_ms']) }),
-    ...(hash['started_ms'] !== undefined && { startedMs: Number(hash['started_ms']) }),
-    ...(hash['finished_ms'] !== undefined && { finishedMs: Number(hash['finished_ms']) }),
-    ...(hash['expires_ms'] !== undefined && { expiresMs: Number(hash['expires_ms']) }),
-    ...(hash['language'] !== undefined && { language: hash['language'] }),
-    ...(hash['output'] !== undefined && { output: JSON.parse(hash['output']) }),
-    ...(hash['output_blob'] !== undefined && { outputBlobId: hash['output_blob'] }),
-    ...(hash['usage'] !== undefined && { usage: JSON.parse(hash['usage']) }),
-    ...(hash['cost_usd'] !== undefined && { costUsd: Number(hash['cost_usd']) }),
-    ...(hash['served_by'] !== undefined && { servedBy: JSON.parse(hash['served_by']) }),
-    ...(hash['error'] !== undefined && { error: JSON.parse(hash['error']) }),
-    ...(hash['sources'] !== undefined && { sources: JSON.parse(hash['sources']) }),
-    ...(hash['end_event'] !== undefined && { endEventId: hash['end_event'] }),
-  };
 };
 
 /** One submission on its way into Redis. */
@@ -103,6 +68,7 @@ const UNIT_SEPARATOR = '\x1f';
 /** The integers of accept.lua. */
 const ACCEPT_KINDS = [undefined, 'accepted', 'replayed', 'mismatch', 'limited'] as const;
 
+/** Accepts a group of submissions in one step; the replies have their order. @throws when Redis is away: some may have been accepted. */
 export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
   const args: string[] = [String(FIRST_CHECK_MS)];
   for (const item of items) {
@@ -119,15 +85,18 @@ export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<Acc
   });
 };
 
+/** The record of a job, whoever owns it; undefined when there is none. */
 export const readJob = async (redis: Redis, id: string): Promise<JobRecord | undefined> => {
   const hash = await redis.hgetall(jobKey(id));
   return hash['spec'] === undefined ? undefined : decodeRecord(id, hash);
 };
 
+/** `stale`: the run has ended, or a later one began. `leased`: another worker holds it until `untilMs` at least. */
 export type ClaimReply = { kind: 'gone' } | { kind: 'stale' } | { kind: 'leased'; untilMs: number } | { kind: 'claimed'; job: JobRecord };
 
+/** Takes the lease of a run, if it is free; an attempt that a dead worker left open is closed as `unknown`. */
 export const claimJob = async (redis: Redis, id: string, run: number, lease: string): Promise<ClaimReply> => {
-  const [kind, ...rest] = (await scripts.claim(redis, [jobKey(id), DUE, eventsKey(id)], [id, run, lease, LEASE_MS, GRACE_MS])) as string[];
+  const [kind, ...rest] = (await scripts.claim(redis, [jobKey(id), DUE, eventsKey(id)], [id, run, lease, LEASE_MS, GRACE_MS - RUNNING_BAND_MS])) as string[];
   if (kind === 'leased') return { kind, untilMs: Number(rest[0]) };
   if (kind !== 'claimed') return { kind: kind === 'gone' ? 'gone' : 'stale' };
   const hash: Record<string, string> = {};
@@ -135,8 +104,10 @@ export const claimJob = async (redis: Redis, id: string, run: number, lease: str
   return { kind, job: decodeRecord(id, hash) };
 };
 
+/** `lost`: another worker holds the job. `cancelling`: no further call may be made. */
 export type BeginReply = { kind: 'begun'; number: number } | { kind: 'lost' } | { kind: 'cancelling' };
 
+/** Writes the line of a provider call into the ledger, before the call is made. */
 export const beginAttempt = async (redis: Redis, id: string, lease: string, provider: string, model: string): Promise<BeginReply> => {
   const [kind, number] = (await scripts.beginAttempt(redis, [jobKey(id), eventsKey(id)], [lease, provider, model, id])) as [string, number];
   if (kind === 'begun') return { kind, number };
@@ -155,6 +126,7 @@ export const settleAttempt = async (redis: Redis, id: string, lease: string, out
 export const appendDelta = async (redis: Redis, id: string, lease: string, attempt: number, delta: string): Promise<boolean> =>
   (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, delta, id])) === 1;
 
+/** The webhook delivery that an end brings with it; `spec` is JSON (webhooks/delivery.ts). */
 export type Delivery = { id: string; spec: string };
 export type FinishInput = {
   id: string;
@@ -169,8 +141,10 @@ export type FinishInput = {
   delivery?: Delivery | undefined;
   fields: Record<string, string | number>;
 };
+/** `lost`: someone else ended or holds the job, and nothing was changed. */
 export type FinishReply = { kind: 'finished'; endEventId: string; finishedMs: number; expiresMs: number } | { kind: 'lost'; status: string };
 
+/** Ends a run, once: status, result, last event and webhook delivery in one step. */
 export const finishJob = async (redis: Redis, input: FinishInput): Promise<FinishReply> => {
   const { id, attempt, delivery } = input;
   const args = [
@@ -195,6 +169,7 @@ export const finishJob = async (redis: Redis, input: FinishInput): Promise<Finis
 
 export type ReleaseInput = { id: string; lease: string; attempt?: { outcome: AttemptOutcome; error?: JobError }; delayMs: number };
 
+/** Gives a run back to the queue. `cancelling`: it is to be ended instead, and nothing was changed. */
 export const releaseJob = async (redis: Redis, { id, lease, attempt, delayMs }: ReleaseInput): Promise<'released' | 'lost' | 'cancelling'> =>
   (await scripts.release(
     redis,
@@ -206,17 +181,22 @@ export type LeaseState = 'held' | 'cancelling' | 'lost';
 
 /** Renews every lease of this process in one call; the reply has the order of `held`. */
 export const renewLeases = async (redis: Redis, held: { id: string; lease: string }[]): Promise<LeaseState[]> =>
-  (await scripts.renew(redis, [DUE], [LEASE_MS, GRACE_MS, ...held.flatMap(({ id, lease }) => [id, lease])])) as LeaseState[];
+  (await scripts.renew(redis, [DUE], [LEASE_MS, GRACE_MS - RUNNING_BAND_MS, ...held.flatMap(({ id, lease }) => [id, lease])])) as LeaseState[];
 
 /** Marks a running job as cancelling and tells its worker; returns the status before, '' if there is no such job. */
 export const requestCancel = async (redis: Redis, id: string): Promise<JobStatus | ''> => (await scripts.cancel(redis, [jobKey(id)], [id])) as JobStatus | '';
 
+/** Queues a new run of an ended job. `refused`: it is not one that can be retried, or not in the run the caller saw. */
 export const restartJob = async (redis: Redis, id: string, run: number): Promise<{ kind: 'retried'; run: number } | { kind: 'refused' } | { kind: 'gone' }> => {
   const [kind, value] = (await scripts.retry(redis, [jobKey(id), DUE, eventsKey(id), ENDED], [id, FIRST_CHECK_MS, run])) as [string, number];
   if (kind === 'retried') return { kind, run: value };
   return { kind: kind === 'gone' ? 'gone' : 'refused' };
 };
 
+/**
+ * Removes the record, events and deliveries of a job, unless it runs or was retried since it was read. `expired`: its time came by
+ * itself, so a delivery that is still pending is sent all the same.
+ */
 export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord, expired: boolean): Promise<'erased' | 'running' | 'gone'> =>
   (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id, run, expired ? 1 : 0])) as
     | 'erased'

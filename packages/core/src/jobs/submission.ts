@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { parseWith } from '../parse.ts';
 import { anyParameters } from './catalog.ts';
-import { JOB_TYPES, TERMINAL_STATUSES, type WebhookEventType } from './job.ts';
+import { END_EVENTS, JOB_TYPES } from './job.ts';
 
 /** Longest text of one message: far over any model's window, far under the body limit. */
 export const MAX_TEXT_CHARS = 1_000_000;
@@ -42,9 +42,7 @@ const message = z.strictObject({
   name: z.string().max(64).optional(),
 });
 
-const JOB_EVENTS = TERMINAL_STATUSES.map((status): WebhookEventType => `job.${status}`);
-
-/** The pairs a client keeps on an object (contract 3). */
+/** The pairs a client keeps on an object. */
 const metadataSchema = z
   .record(z.string().max(64, 'keys have at most 64 characters'), z.string().max(512, 'values have at most 512 characters'))
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs');
@@ -65,13 +63,10 @@ const envelope = z.strictObject({
   webhook: z
     .strictObject({
       url: webUrl,
-      events: z
-        .array(z.enum(JOB_EVENTS as [WebhookEventType, ...WebhookEventType[]]))
-        .min(1)
-        .max(JOB_EVENTS.length)
-        .optional(),
+      events: z.array(z.enum(END_EVENTS)).min(1).max(END_EVENTS.length).optional(),
     })
     .optional(),
+  language: z.literal('auto').optional(),
   priority: z.int().min(1).max(10).optional(),
   run_at: z.number().min(0).optional(),
   deadline_seconds: z.int().min(1).max(MAX_RUN_AT_SECONDS).optional(),
@@ -100,7 +95,9 @@ const parseInput = (input: unknown): SubmittedInput => {
 export const parseSubmission = (body: unknown, nowMs: number): Submission => {
   if (typeof body === 'object' && body !== null) {
     for (const name of NOT_BUILT_YET) {
-      if (name in body) throw new AppError('unsupported_parameter', `${name} is not supported yet.`, { param: name });
+      // `language: "auto"` is what happens anyway: the message's own language.
+      if (name in body && !(name === 'language' && body[name as keyof typeof body] === 'auto'))
+        throw new AppError('unsupported_parameter', `${name} is not supported yet.`, { param: name });
     }
   }
   const parsed = parseWith(envelope, body);

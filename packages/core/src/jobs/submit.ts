@@ -22,7 +22,7 @@ export type SubmitOptions = { idempotencyKey?: string | undefined; rawBody: stri
 /** `limit` is set when the key has a limit of requests per minute. */
 export type SubmitResult = { job: JobRecord; replayed: boolean; limit?: { remaining: number; resetSeconds: number } };
 
-/** Inputs longer than this live in the blob store (design 1). */
+/** Inputs longer than this live in the blob store. */
 const INLINE_INPUT_BYTES = 8192;
 
 /** 132 bits of SHA-256 are enough to tell a tenant's keys and bodies apart. */
@@ -47,7 +47,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   deps.providers.targets(model, type);
   const { known, other } = parametersOf(type, submission.parameters ?? {});
   if (other.length > 0 && (submission.type ?? 'auto') !== 'auto') {
-    throw new AppError('invalid_request', `parameters.${other[0]} does not apply to a ${type} job.`, { param: `parameters.${other[0]}` });
+    throw new AppError('invalid_request', `parameters.${other[0]} does not apply to jobs of type ${type}.`, { param: `parameters.${other[0]}` });
   }
   deps.providers.checkParameters(model, type, known);
   const spec: JobSpec = {
@@ -61,7 +61,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
     parameters: known,
     system: systemOf(submission, submitter),
     urls,
-    warnings: [...warnings, ...other.map((name) => `parameters.${name} does not apply to a ${type} job and was left out.`)],
+    warnings: [...warnings, ...other.map((name) => `parameters.${name} does not apply to jobs of type ${type} and was left out.`)],
     metadata: submission.metadata ?? {},
     priority: submission.priority ?? DEFAULT_PRIORITY,
     ownedBlobIds,

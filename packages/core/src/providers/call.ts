@@ -18,7 +18,7 @@ export type Limits = {
 /** Why a call was given up on this side; `dropped`: by the SDK, which could not go on reading. */
 export type StopReason = 'aborted' | 'dropped' | 'first_byte' | 'idle' | 'total' | 'too_large' | 'sent_twice';
 
-/** What is known of a call; contract promise 2 is read off it. */
+/** What is known of a call; promise 2 is read off it. */
 export type CallState = {
   /** The request was handed to a connected socket. Before that nothing can have happened at the provider. */
   written: boolean;

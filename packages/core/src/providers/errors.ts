@@ -87,7 +87,7 @@ const isModelMissing = (status: number, { code, param, message }: Words, names: 
   (status === 404 && (param === 'model' || MODEL_MESSAGE.test(message))) ||
   (status === 400 && param === 'model' && code === 'invalid_value');
 
-// What a status means when the words say nothing more. 408 and 409 count as not done (contract promise 2).
+// What a status means when the words say nothing more. 408 and 409 count as not done (promise 2).
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: 'provider_authentication',
   402: 'provider_quota_exhausted',
@@ -180,7 +180,7 @@ const rootMessage = (thrown: unknown): string => {
 const eventError = (thrown: unknown): unknown => (isRecord(thrown) || thrown instanceof Error ? Reflect.get(thrown, 'error') : undefined);
 
 /**
- * Whatever a provider call threw, as the AppError it means. `state` decides what is known (contract promise 2); then the provider's
+ * Whatever a provider call threw, as the AppError it means. `state` decides what is known (promise 2); then the provider's
  * words and status decide the code. An AppError is passed through.
  */
 export const toProviderError = (thrown: unknown, state: CallState, account: Account): AppError => {

@@ -182,7 +182,7 @@ export const MODELS: readonly Model[] = [
 /** An alias stands for the first of `candidates` whose vendor is enabled; with no key at all for `simulated`. */
 export type Alias = { types: readonly JobType[]; candidates: readonly string[]; simulated: string };
 
-/** The names a client can use without knowing any vendor (design 11). */
+/** The names a client can use without knowing any vendor. */
 export const ALIASES: Readonly<Record<string, Alias>> = {
   'chat-default': { types: CHAT, candidates: [OSS, LUNA, SONNET], simulated: 'simulated-chat' },
   'vision-default': { types: ['vision'], candidates: [LUNA, SONNET], simulated: 'simulated-vision' },

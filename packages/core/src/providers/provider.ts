@@ -1,7 +1,7 @@
 import type { JobType, Usage } from '../jobs/job.ts';
 
-const PROVIDER_NAMES = ['groq', 'openai', 'anthropic', 'simulated'] as const;
-export type ProviderName = (typeof PROVIDER_NAMES)[number];
+/** Whom a model can be asked of. */
+export type ProviderName = 'groq' | 'openai' | 'anthropic' | 'simulated';
 
 /** A picture on its way to a provider, as a data URL there: `mediaType` by its magic bytes. */
 export type PictureBytes = { bytes: Buffer; mediaType: string };
@@ -23,7 +23,7 @@ export type CallOptions = { signal: AbortSignal; onDelta?: (text: string) => voi
 
 /**
  * One provider account. Each function makes exactly one upstream request (no retries of its own: the queue retries).
- * @throws AppError with `provider` set: what is known of the outcome (contract promise 2), mapped once in providers/.
+ * @throws AppError with `provider` set: what is known of the outcome (promise 2), mapped once in providers/.
  */
 export type Provider = {
   name: ProviderName;

@@ -59,6 +59,7 @@ export const collecting = (reply: Reply): Sink => {
       const status = reply.status >= 200 && reply.status <= 599 ? reply.status : 502;
       return new Response(empty ? null : body, { status, headers: reply.headers });
     },
-    fail: () => {},
+    // Nothing was handed out yet: the call itself fails.
+    fail: () => undefined,
   };
 };

@@ -1,4 +1,4 @@
-/** What a key may do (contract 3). `admin` is the right to manage keys and implies every other scope. */
+/** What a key may do. `admin` is the right to manage keys and implies every other scope. */
 export const SCOPES = ['jobs', 'files', 'sessions', 'documents', 'webhooks', 'usage', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 

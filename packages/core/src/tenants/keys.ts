@@ -26,7 +26,7 @@ export type KeyRingDeps = Pick<Deps, 'redis' | 'config' | 'now'> & { subscriber?
 
 type Remembered = { record: ApiKey; caller: Caller; readMs: number };
 
-/** A change is in force everywhere after at most this, also where pub/sub does not reach (contract 4 allows 5 s). */
+/** A change is in force everywhere after at most this, also where pub/sub does not reach (5 s are promised). */
 const REMEMBER_MS = 3000;
 /** Only keys that exist are remembered; this bounds an installation with very many of them. */
 const MAX_REMEMBERED = 10_000;

@@ -55,6 +55,7 @@ export const insertKey = async (redis: Redis, key: ApiKey, keyHash: string): Pro
   return (await scripts.createKey(redis, [recordKey(id), hashIndexKey(keyHash), ALL_KEYS, tenantKeysKey(tenant)], [id, createdMs, ...fields])) === 1;
 };
 
+/** The key with this id, in force or not. */
 export const readKey = async (redis: Redis, id: string): Promise<ApiKey | undefined> => decodeKey(id, await redis.hgetall(recordKey(id)));
 
 /** The key with this hash, in force or not. */

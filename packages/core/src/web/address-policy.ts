@@ -73,7 +73,7 @@ export const isPublicAddress = (ip: string): boolean => {
 
 const isMetadataV4 = (address: V4): boolean => address.range() === 'linkLocal' || METADATA.has(address.toNormalizedString());
 
-/** Whether `ip` is link-local or a cloud's metadata service: never reached, whatever FANA_ALLOW_PRIVATE_NETWORK says (contract 2). */
+/** Whether `ip` is link-local or a cloud's metadata service: never reached, whatever FANA_ALLOW_PRIVATE_NETWORK says. */
 export const isAlwaysBlocked = (ip: string): boolean => {
   const address = parse(ip);
   if (!address) return true;

@@ -8,6 +8,7 @@ import { blockedAddress } from './allowed-url.ts';
 /** Every address of a host name, in the order to try them. */
 export type Lookup = (hostname: string) => Promise<LookupAddress[]>;
 
+/** Every address the system's resolver knows for a name. */
 export const systemLookup: Lookup = (hostname) => dns.lookup(hostname, { all: true });
 
 export type ConnectPolicy = { allowPrivateNetwork: boolean; lookup: Lookup; signal: AbortSignal };

@@ -26,4 +26,5 @@ export const fetchError = (thrown: unknown): AppError => {
   return new AppError('fetch_failed', reason, { cause: thrown });
 };
 
+/** The error of a request that was given up after `timeoutMs`. */
 export const timedOut = (timeoutMs: number): AppError => new AppError('fetch_failed', `There was no complete reply within ${timeoutMs / 1000} s (timeout).`);

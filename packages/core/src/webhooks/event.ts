@@ -1,6 +1,6 @@
 import type { JobRecord, TerminalStatus, WebhookEventType } from '../jobs/job.ts';
 
-/** The body of a webhook: OpenAI's fields and those of Standard Webhooks side by side (contract 6). */
+/** The body of a webhook: OpenAI's fields and those of Standard Webhooks side by side. */
 export type WebhookEvent = {
   id: string;
   object: 'event';

@@ -2,7 +2,7 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** Delays after the previous attempt, the first at once (contract 6, ≈ 75 h in all). */
+/** Delays after the previous attempt, the first at once (≈ 75 h in all). */
 export const DELIVERY_DELAYS_MS = [0, 5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR] as const;
 
 /** A receiver cannot ask for a longer pause than this. */

@@ -11,6 +11,7 @@ const CHECK_MS = 10_000;
 /** Ended deliveries stay readable for 30 days. */
 const KEPT_SECONDS = 30 * 24 * 3600;
 
+/** A delivery with its attempts; undefined when it is unknown or its time is over. */
 export const readDelivery = async (redis: Redis, id: string): Promise<DeliveryRecord | undefined> => {
   const hash = await redis.hgetall(deliveryKey(id));
   if (hash['spec'] === undefined) return undefined;

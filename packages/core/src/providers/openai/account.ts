@@ -8,6 +8,7 @@ export type OpenaiSettings = { apiKey: string; baseUrl?: string | undefined };
 
 /** Limits that tests shorten. */
 export type ProviderLimits = { chat: Limits; image: (n: number) => Limits };
+/** What calls to OpenAI may take, by their kind. */
 export const DEFAULT_LIMITS: ProviderLimits = { chat: CHAT_LIMITS, image: imageLimits };
 
 /** An OpenAI account, or one of a compatible server: `begin` gives a client for one call that goes through our upstream. */

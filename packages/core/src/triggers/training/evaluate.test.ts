@@ -1,15 +1,19 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { evaluateLines, parseLabelledLines } from './evaluate.ts';
 
 const good = '{"id":"d1","lang":"en","text":"draw a cat","has_image":false,"label":"image","kind":"short","note":"extra"}';
 const command = new URL('./evaluate.ts', import.meta.url).pathname;
 
+const folder = mkdtempSync(join(tmpdir(), 'fana-evaluate-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let count = 0;
 function writeLines(content: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'fana-evaluate-')), 'lines.jsonl');
+  const file = join(folder, `lines-${++count}.jsonl`);
   writeFileSync(file, content);
   return file;
 }

@@ -28,7 +28,7 @@ export function parseRow(row: string, lang: string, place: string): Example {
   return { lang, label, kind, hasImage: flag === '1', text: text.replaceAll('\\n', '\n'), origin: 'hand' };
 }
 
-/** Lists the training files whose name ends in `.${ending}`, grammars apart from hand-written lines. */
+/** The training files with their rows, those of grammars or the hand-written ones; the language is the first two-letter part of the name. */
 export function trainingFiles(isGrammar: boolean, folder = here): { name: string; lang: string; rows: string[] }[] {
   const names = readdirSync(folder).filter((name) => name.endsWith('.tsv') && name.includes('.grammar.') === isGrammar);
   return names.sort().map((name) => ({

@@ -1,36 +1,7 @@
+import { createSimulated } from '@fana/core/providers/simulated/create.ts';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { AppError } from '../../errors.ts';
-import type { ChatRequest, ImageRequest } from '../provider.ts';
-import { createSimulated } from './create.ts';
-
-const never = new AbortController().signal;
-const chatRequest = (overrides: Partial<ChatRequest> = {}): ChatRequest => ({
-  model: 'gpt-6-luna',
-  messages: [{ role: 'user', content: 'what is the capital of Peru?' }],
-  parameters: {},
-  ...overrides,
-});
-const imageRequest = (overrides: Partial<ImageRequest> = {}): ImageRequest => ({
-  model: 'gpt-image-2',
-  prompt: 'a fox in the snow',
-  pictures: [],
-  parameters: {},
-  ...overrides,
-});
-const redPng = (): Promise<Buffer> =>
-  sharp({ create: { width: 64, height: 48, channels: 3, background: { r: 220, g: 20, b: 20 } } })
-    .png()
-    .toBuffer();
-
-const failure = async (call: Promise<unknown>): Promise<AppError> => {
-  const thrown: unknown = await call.then(
-    () => new Error('the call succeeded'),
-    (error: unknown) => error,
-  );
-  if (!(thrown instanceof AppError)) throw thrown;
-  return thrown;
-};
+import { chatRequest, failure, imageRequest, never, redPng } from './provider-requests.ts';
 
 describe('the simulated provider', () => {
   const { chat, image } = createSimulated();
