@@ -17,7 +17,7 @@ export const SWEEP_EVERY_MS = 2000;
 const ROUND = 200;
 /** One sweep spends about this long on each of its walks; what it does not reach is first at the next. */
 const WALK_MS = 1000;
-/** A queued job whose message was sent again is looked at again after half its age, within these bounds: a deep backlog is not re-sent all the time. */
+/** A queued job or delivery whose message was sent again is looked at again after half its age, within these bounds: a deep backlog is not re-sent all the time. */
 const AGAIN_MIN_MS = 10_000;
 const AGAIN_MAX_MS = 300_000;
 
@@ -87,8 +87,10 @@ const mendJob = async (deps: Deps, id: string): Promise<void> => {
 
 const nextLook = (job: JobRecord, nowMs: number): number => {
   if (job.status !== 'queued') return nowMs + AGAIN_MIN_MS / 2 - RUNNING_BAND_MS;
-  return nowMs + Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MIN_MS, (nowMs - (job.queuedMs ?? job.createdMs)) / 2));
+  return nowMs + againAfter(nowMs - (job.queuedMs ?? job.createdMs));
 };
+
+const againAfter = (waitedMs: number): number => Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MIN_MS, waitedMs / 2));
 
 const mendDelivery = async (deps: Deps, id: string): Promise<void> => {
   const delivery = await readDelivery(deps.redis, id);
@@ -97,8 +99,9 @@ const mendDelivery = async (deps: Deps, id: string): Promise<void> => {
     return;
   }
   const run = delivery.attempts.length + 1;
-  await deps.queues.enqueue([{ queue: 'webhook', messageId: `${id}-${run}`, message: { id, run }, delayMs: (delivery.nextAttemptMs ?? 0) - deps.now() }]);
-  await lookAgain(deps, { index: DUE, id }, deps.now() + AGAIN_MIN_MS);
+  const nowMs = deps.now();
+  await deps.queues.enqueue([{ queue: 'webhook', messageId: `${id}-${run}`, message: { id, run }, delayMs: (delivery.nextAttemptMs ?? 0) - nowMs }]);
+  await lookAgain(deps, { index: DUE, id }, nowMs + againAfter(nowMs - (delivery.nextAttemptMs ?? delivery.createdMs)));
 };
 
 const sweepExpiredJobs = (deps: Deps): Promise<void> =>

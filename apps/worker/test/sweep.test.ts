@@ -199,6 +199,14 @@ describe('a webhook', () => {
     expect(await webhookQueue.getJob(`${deliveryId}-1`)).toBeUndefined();
   });
 
+  it('that waits long for its turn is looked at ever more rarely', async () => {
+    const { deliveryId } = await finishedWithoutMessage();
+    await sweepIn(100);
+    const next = Number(await deps.redis.zscore(DUE, deliveryId));
+    expect(next).toBeGreaterThan(Date.now() + 140_000);
+    expect(next).toBeLessThan(Date.now() + 160_000);
+  });
+
   it.each([
     ['delivered', 200],
     ['failed', 410],
