@@ -51,7 +51,7 @@ it.each([
   ['a start too far ahead', '{"input":"x","run_at":99999999999}', 400, 'run_at'],
   ['a feature not built yet', '{"input":"x","session_id":"ses_1"}', 400, 'session_id'],
   ['a negative deadline', '{"input":"x","deadline_seconds":-1}', 400, 'deadline_seconds'],
-  ['a reply language', '{"input":"x","language":"auto"}', 400, 'language'],
+  ['a reply language', '{"input":"x","language":"fr"}', 400, 'language'],
   ['a retrieval', '{"input":"x","retrieval":{"collection_id":"col_1"}}', 400, 'retrieval'],
   ['a cost limit', '{"input":"x","max_cost_usd":0.5}', 400, 'max_cost_usd'],
 ])('%s is answered with a clear error and its field', async (_, body, status, param) => {
