@@ -20,6 +20,7 @@ export type OutputStream = {
 export const createOutputStream = (redis: Redis, jobId: string, lease: string, onLost: () => void): OutputStream => {
   let buffer = '';
   let attempt = 0;
+  let pieces = 0;
   /** Something was written, be it '', and nothing was published yet. */
   let isDue = false;
   let timer: NodeJS.Timeout | undefined;
@@ -30,7 +31,7 @@ export const createOutputStream = (redis: Redis, jobId: string, lease: string, o
   const publish = async (text: string): Promise<void> => {
     if (failure) return;
     try {
-      if (!(await appendDelta(redis, jobId, lease, attempt, text))) onLost();
+      if (!(await appendDelta(redis, { id: jobId, lease, attempt, number: ++pieces, text }))) onLost();
     } catch (error) {
       failure = { error };
     }
@@ -48,6 +49,7 @@ export const createOutputStream = (redis: Redis, jobId: string, lease: string, o
   return {
     restart(number) {
       attempt = number;
+      pieces = 0;
       buffer = '';
       isDue = false;
     },

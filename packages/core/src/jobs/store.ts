@@ -122,9 +122,12 @@ export const notePicture = async (redis: Redis, id: string, lease: string, field
 export const settleAttempt = async (redis: Redis, id: string, lease: string, outcome: AttemptOutcome, error?: JobError): Promise<boolean> =>
   (await scripts.settleAttempt(redis, [jobKey(id)], [lease, outcome, error ? JSON.stringify(error) : ''])) === 1;
 
-/** Publishes a piece of output. False: the lease is lost. */
-export const appendDelta = async (redis: Redis, id: string, lease: string, attempt: number, delta: string): Promise<boolean> =>
-  (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, delta, id])) === 1;
+/** A piece of output: `number` counts the pieces of its attempt from 1. */
+export type Piece = { id: string; lease: string; attempt: number; number: number; text: string };
+
+/** Publishes a piece of output, once however often it is sent. False: the lease is lost. */
+export const appendDelta = async (redis: Redis, { id, lease, attempt, number, text }: Piece): Promise<boolean> =>
+  (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, text, id, number])) === 1;
 
 /** The webhook delivery that an end brings with it; `spec` is JSON (webhooks/delivery.ts). */
 export type Delivery = { id: string; spec: string };
