@@ -54,7 +54,8 @@ export const createAcceptor = (deps: Pick<Deps, 'redis' | 'queues' | 'now'>): Ac
       if (messages.length > 0) await deps.queues.enqueue(messages);
       for (const [at, { resolve }] of group.entries()) resolve(replies[at] as AcceptReply);
     } catch (error) {
-      for (const { reject } of group) reject(toAppError(error));
+      // Redis is away: who waited behind this flush would wait as long again, and an answer is due within 2 s. They were not sent.
+      for (const { reject } of [...group, ...waiting.splice(0)]) reject(toAppError(error));
     } finally {
       inFlight--;
       schedule();
