@@ -10,7 +10,7 @@ import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 const ROOT = join(import.meta.dirname, '../..');
 
 /** The admin key of every installation here. */
-const ADMIN_KEY = 'e2e-admin-key-0123456789-0123456789';
+export const ADMIN_KEY = 'e2e-admin-key-0123456789-0123456789';
 
 export type Process = { child: ChildProcess; output: () => string };
 

@@ -5,6 +5,7 @@ import type { ApiDeps } from './api-deps.ts';
 import type { Environment } from './environment.ts';
 import { errorBody, errorHeaders, STATUS } from './errors.ts';
 import { requestContext } from './middleware/request-context.ts';
+import { mountOpenai } from './openai/mount.ts';
 import { rateLimitHeaders } from './rate-limit-headers.ts';
 import { blobRoutes } from './routes/blobs.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -26,6 +27,7 @@ export const createApp = (deps: ApiDeps): Hono<Environment> => {
   app.route('/v1/blobs', blobRoutes(deps));
   app.route('/v1/admin/keys', keyRoutes(deps));
   app.route('/v1/webhook_endpoints', webhookRoutes(deps));
+  mountOpenai(app, deps);
 
   app.notFound((c) => {
     const error = new AppError('not_found', `There is no ${c.req.method} ${c.req.path}.`);

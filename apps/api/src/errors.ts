@@ -29,6 +29,7 @@ export const STATUS = {
   attempts_exhausted: 502,
   unknown_outcome: 502,
   cancelled: 409,
+  still_running: 503,
   lease_lost: 500,
   result_not_stored: 500,
   storage_error: 503,

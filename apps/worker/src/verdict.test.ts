@@ -181,5 +181,11 @@ it('the error of a job carries the provider code and the field, and nothing mean
     cause: new Error('inner'),
     provider: { outcome: 'known', status: 400, code: 'invalid_value' },
   });
-  expect(toJobError(error)).toEqual({ code: 'provider_bad_request', message: 'size is not known', param: 'parameters.size', providerCode: 'invalid_value' });
+  expect(toJobError(error)).toEqual({
+    code: 'provider_bad_request',
+    message: 'size is not known',
+    param: 'parameters.size',
+    providerCode: 'invalid_value',
+    providerStatus: 400,
+  });
 });

@@ -29,6 +29,8 @@ export const toJobError = (error: AppError): JobError => ({
   message: error.message,
   ...(error.param !== undefined && { param: error.param }),
   ...(error.provider?.code !== undefined && { providerCode: error.provider.code }),
+  ...(error.provider?.status !== undefined && { providerStatus: error.provider.status }),
+  ...(error.provider?.param !== undefined && { providerParam: error.provider.param }),
 });
 
 /** The error of a picture call that is held because nobody knows whether it was made. */

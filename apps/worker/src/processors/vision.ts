@@ -8,7 +8,9 @@ import { callForText, conversation, type MessagePictures, pictureKey } from './t
 /** The pictures inside the conversation's messages, by their place. */
 const messagePictures = (run: Run): { key: string; image: ImageRef }[] =>
   (run.input.messages ?? []).flatMap(({ content }, at) =>
-    typeof content === 'string' ? [] : content.flatMap((part, partAt) => (part.type === 'image' ? [{ key: pictureKey(at, partAt), image: part.image }] : [])),
+    content === null || typeof content === 'string'
+      ? []
+      : content.flatMap((part, partAt) => (part.type === 'image' ? [{ key: pictureKey(at, partAt), image: part.image }] : [])),
   );
 
 /**

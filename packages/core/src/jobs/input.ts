@@ -2,6 +2,7 @@ import { findBlob, saveBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
+import { decodeDataUrl } from '../web/data-url.ts';
 import type { ImageRef, InputMessage, JobInput, MessagePart } from './job.ts';
 import type { Submission, SubmittedImage } from './submission.ts';
 
@@ -16,17 +17,10 @@ export const cleanText = (text: string): string => (PLAIN.test(text) ? text : te
 
 type Build = { deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>; tenant: string; ownedBlobIds: string[] };
 
-const DATA_URL = /^data:([a-z0-9.+/-]{1,100})?(?:;[a-z0-9=._-]{1,100})*;base64,/i;
-const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/;
-
 /** Keeps attached bytes as a blob: image bytes never enter Redis (promise 6). */
 const keepBytes = async (build: Build, data: string, mediaType: string | undefined, param: string): Promise<ImageRef> => {
-  const header = DATA_URL.exec(data.slice(0, 300));
-  if (!header && data.startsWith('data:')) throw new AppError('invalid_request', `${param}: must be a base64 data URL.`, { param });
-  const base64 = (header ? data.slice(header[0].length) : data).replace(/\s+/g, '');
-  if (!BASE64.test(base64)) throw new AppError('invalid_request', `${param}: must be base64.`, { param });
-  const bytes = Buffer.from(base64, 'base64');
-  const blob = await saveBlob(build.deps, { tenant: build.tenant, bytes, mediaType: mediaType ?? header?.[1] ?? 'application/octet-stream' });
+  const { bytes, mediaType: said } = decodeDataUrl(data, param);
+  const blob = await saveBlob(build.deps, { tenant: build.tenant, bytes, mediaType: mediaType ?? said ?? 'application/octet-stream' });
   build.ownedBlobIds.push(blob.id);
   return { kind: 'blob', blobId: blob.id };
 };
@@ -67,9 +61,31 @@ const buildMessages = async (build: Build, messages: Extract<Submission['input']
 const lastUserMessage = (messages: InputMessage[]): { text: string; images: ImageRef[] } => {
   const last = messages.findLast(({ role }) => role === 'user');
   if (!last) throw new AppError('invalid_request', 'input.messages: must hold a user message.', { param: 'input.messages' });
-  if (typeof last.content === 'string') return { text: last.content, images: [] };
+  if (last.content === null || typeof last.content === 'string') return { text: last.content ?? '', images: [] };
   const texts = last.content.flatMap((part) => (part.type === 'text' ? [part.text] : []));
   return { text: texts.join('\n'), images: last.content.flatMap((part) => (part.type === 'image' ? [part.image] : [])) };
+};
+
+/**
+ * The same input with every picture it brings as bytes stored as a blob (their ids are added to `ownedBlobIds`).
+ * @throws AppError `invalid_request` with `param`, `storage_error`.
+ */
+export const keepPictures = async (build: Build, input: JobInput, param: string): Promise<JobInput> => {
+  const keep = async (image: ImageRef): Promise<ImageRef> => (image.kind === 'data' ? keepBytes(build, image.url, undefined, param) : image);
+  const images: ImageRef[] = [];
+  for (const image of input.images) images.push(await keep(image));
+  if (!input.messages) return { ...input, images };
+  const messages: InputMessage[] = [];
+  for (const message of input.messages) {
+    if (message.content === null || typeof message.content === 'string') {
+      messages.push(message);
+      continue;
+    }
+    const content: MessagePart[] = [];
+    for (const part of message.content) content.push(part.type === 'image' ? { ...part, image: await keep(part.image) } : part);
+    messages.push({ ...message, content });
+  }
+  return { ...input, images, messages };
 };
 
 /**

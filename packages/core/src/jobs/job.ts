@@ -1,6 +1,9 @@
 import type { ErrorCode } from '../errors.ts';
 import type { TriggerLabel } from '../triggers/label.ts';
 
+/** The OpenAI endpoints that are core jobs underneath (endpoints/). */
+export type EndpointName = 'chat.completions' | 'responses' | 'images.generations' | 'images.edits' | 'embeddings';
+
 /** The job types that exist now; a model serves one or more of them (providers/models.ts). */
 export const JOB_TYPES = ['chat', 'image', 'vision'] as const;
 export type JobType = (typeof JOB_TYPES)[number];
@@ -30,11 +33,23 @@ export const TERMINAL_STATUSES = ['completed', 'failed', 'cancelled', 'unknown_o
 /** Whether a run with this status has ended. */
 export const isTerminal = (status: JobStatus): status is TerminalStatus => (TERMINAL_STATUSES as readonly string[]).includes(status);
 
-/** A picture a job was given: where to find it, never its bytes (promise 6). */
-export type ImageRef = { kind: 'url'; url: string } | { kind: 'blob'; blobId: string };
+/**
+ * A picture a job was given: where to find it. `data` (a base64 data URL) is how a request brings its bytes: it becomes a blob before a
+ * job's record is written, for no record holds bytes (promise 6). The line of a batch is read from its file and keeps it.
+ */
+export type ImageRef = { kind: 'url'; url: string } | { kind: 'blob'; blobId: string } | { kind: 'data'; url: string };
 
-export type MessagePart = { type: 'text'; text: string } | { type: 'image'; image: ImageRef };
-export type InputMessage = { role: 'system' | 'developer' | 'user' | 'assistant'; content: string | MessagePart[] };
+/** `other`: a part in OpenAI's words that is passed on as it came (files, audio, refusals). */
+export type MessagePart =
+  | { type: 'text'; text: string }
+  | { type: 'image'; image: ImageRef; detail?: 'auto' | 'low' | 'high' }
+  | { type: 'other'; part: Record<string, unknown> };
+/** `other`: fields of a message in OpenAI's words that are passed on as they came (name, tool_calls, tool_call_id, refusal). */
+export type InputMessage = {
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  content: string | MessagePart[] | null;
+  other?: Record<string, unknown>;
+};
 
 /** What the client asked about. `text` is what was classified: the text itself, or that of the last user message. */
 export type JobInput = { text: string; images: ImageRef[]; messages?: InputMessage[] };
@@ -69,6 +84,12 @@ export type JobSpec = {
   metadata: Record<string, string>;
   priority: number;
   webhook?: JobWebhook;
+  /** The OpenAI endpoint it came in by; unset for `/v1/jobs`. Its messages are passed on as they are. */
+  endpoint?: EndpointName;
+  /** What the reply of that endpoint repeats or depends on and no provider is told. */
+  echo?: Record<string, unknown>;
+  /** Provider pauses are waited out this long in all, then the job fails: compatible routes answer 429. */
+  pauseBudgetMs?: number;
   runAtMs?: number;
   deadlineSeconds?: number;
   /** Blobs this job alone owns (attached pictures, large input): erased with it. */
@@ -88,8 +109,19 @@ export type Attempt = {
   error: JobError | null;
 };
 
-/** Why a job or an attempt failed. `message` is shown; `providerCode` is the provider's own code. */
-export type JobError = { code: ErrorCode; message: string; param?: string; providerCode?: string };
+/**
+ * Why a job or an attempt failed. `message` is shown; `providerCode` is the provider's own code. `providerStatus` and `providerParam` are
+ * kept for the compatible routes, whose clients expect the provider's 4xx as it was.
+ */
+export type JobError = {
+  code: ErrorCode;
+  message: string;
+  param?: string;
+  providerCode?: string;
+  providerStatus?: number;
+  providerParam?: string;
+  retryAfterMs?: number;
+};
 
 /** `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; they are not shown. */
 export type Usage = { inputTokens?: number; outputTokens?: number; images?: number; cachedInputTokens?: number; imageInputTokens?: number };

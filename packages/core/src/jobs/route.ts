@@ -11,7 +11,7 @@ export type Route = { type: JobType; trigger: JobTrigger; model: string; warning
 const hasPicture = ({ input, urls }: Asked): boolean =>
   input.images.length > 0 ||
   urls.some(({ kind }) => kind === 'image') ||
-  (input.messages ?? []).some(({ content }) => typeof content !== 'string' && content.some(({ type }) => type === 'image'));
+  (input.messages ?? []).some(({ content }) => content !== null && typeof content !== 'string' && content.some(({ type }) => type === 'image'));
 
 /** The type the request itself decides: named, or the only one its model serves. */
 const requestedType = (deps: Pick<Deps, 'providers'>, { submission }: Asked): JobType | undefined => {

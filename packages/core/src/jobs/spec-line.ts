@@ -29,6 +29,9 @@ export const encodeSpec = (spec: JobSpec, long = false): string => {
   if (filled(spec.metadata)) line.metadata = spec.metadata;
   if (spec.priority !== DEFAULT_PRIORITY) line.priority = spec.priority;
   if (spec.webhook) line.webhook = spec.webhook;
+  if (spec.endpoint !== undefined) line.endpoint = spec.endpoint;
+  if (spec.echo !== undefined && filled(spec.echo)) line.echo = spec.echo;
+  if (spec.pauseBudgetMs !== undefined) line.pauseBudgetMs = spec.pauseBudgetMs;
   if (spec.runAtMs !== undefined) line.runAtMs = spec.runAtMs;
   if (spec.deadlineSeconds !== undefined) line.deadlineSeconds = spec.deadlineSeconds;
   if (spec.ownedBlobIds.length > 0) line.ownedBlobIds = spec.ownedBlobIds;

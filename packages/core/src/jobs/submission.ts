@@ -43,7 +43,7 @@ const message = z.strictObject({
 });
 
 /** The pairs a client keeps on an object. */
-const metadataSchema = z
+export const metadataSchema = z
   .record(z.string().max(64, 'keys have at most 64 characters'), z.string().max(512, 'values have at most 512 characters'))
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs');
 

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { removeBlobs, saveBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
+import { checkCall, type EndpointCall } from '../endpoints/endpoint.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { overRequestLimit } from '../tenants/limits.ts';
@@ -8,8 +9,8 @@ import { findUrls } from '../triggers/urls.ts';
 import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
 import { parametersOf } from './catalog.ts';
-import { buildInput } from './input.ts';
-import type { JobRecord, JobSpec } from './job.ts';
+import { buildInput, keepPictures } from './input.ts';
+import type { EndpointName, JobRecord, JobSpec } from './job.ts';
 import { decideType } from './route.ts';
 import { DEFAULT_PRIORITY, encodeSpec, previewOf } from './spec-line.ts';
 import { readJob } from './store.ts';
@@ -30,7 +31,10 @@ const digest = (text: string): string => hash('sha256', text, 'base64url').slice
 
 /** Most keys are short and plain and stand for themselves; any other by its hash, which `#` tells from them. */
 const PLAIN_KEY = /^[\w-]{1,64}$/;
-const idempotencyField = (key: string): string => (PLAIN_KEY.test(key) ? key : `#${digest(key)}`);
+const idempotencyField = (route: string | undefined, key: string): string => {
+  const field = PLAIN_KEY.test(key) ? key : `#${digest(key)}`;
+  return route === undefined ? field : `${route}:${field}`;
+};
 
 const systemOf = (submission: Submission, submitter: Submitter): JobSpec['system'] => {
   if (submission.system !== undefined) return { source: 'job', text: submission.system };
@@ -88,22 +92,20 @@ const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
   return encodeSpec(spec, true);
 };
 
-/**
- * Accepts a job: once this resolves, the job is never lost (promise 1).
- * @throws AppError `invalid_request`, `unsupported_parameter`, `model_not_found`, `model_not_available`, `model_type_mismatch` (with `param`),
- *   `insufficient_scope` (the key may not use the model), `idempotency_key_reused`, `rate_limit_exceeded`, `unavailable` (the job may still have been accepted).
- */
-export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, body: unknown, options: SubmitOptions): Promise<SubmitResult> => {
-  const submission = parseSubmission(body, deps.now());
-  if (submission.webhook) assertAllowedUrl(submission.webhook.url, deps.config.web.allowPrivateNetwork, 'webhook.url');
+type Build = (ownedBlobIds: string[]) => Promise<JobSpec>;
+/** `route` tells the idempotency keys of one route from those of another. */
+type Arrival = SubmitOptions & { route?: string };
+
+/** Builds and accepts. What was stored for a job that was not accepted is removed again. */
+const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, build: Build, arrival: Arrival): Promise<SubmitResult> => {
   const ownedBlobIds: string[] = [];
-  let reply: Awaited<ReturnType<Acceptor['accept']>>;
   const id = newId('job');
   let spec: JobSpec;
+  let reply: Awaited<ReturnType<Acceptor['accept']>>;
   try {
-    spec = await buildSpec(deps, submitter, submission, ownedBlobIds);
+    spec = await build(ownedBlobIds);
     const line = await moveLongInput(deps, spec);
-    const { idempotencyKey } = options;
+    const { idempotencyKey, route, rawBody } = arrival;
     reply = await acceptor.accept({
       spec,
       item: {
@@ -113,8 +115,8 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
         type: spec.type,
         keyId: submitter.keyId,
         requestsPerMinute: submitter.requestsPerMinute,
-        idempotencyKey: idempotencyKey === undefined ? '' : idempotencyField(idempotencyKey),
-        fingerprint: idempotencyKey === undefined ? '' : digest(options.rawBody),
+        idempotencyKey: idempotencyKey === undefined ? '' : idempotencyField(route, idempotencyKey),
+        fingerprint: idempotencyKey === undefined ? '' : digest(rawBody),
         runAtMs: spec.runAtMs ?? 0,
         deadlineSeconds: spec.deadlineSeconds ?? 0,
       },
@@ -125,22 +127,74 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
     throw error;
   }
   if (reply.kind === 'accepted') {
-    const job: JobRecord = {
-      id,
-      spec,
-      status: 'queued',
-      run: 1,
-      createdMs: reply.createdMs,
-      attempts: [],
-      earlierCalls: 0,
-      warnings: spec.warnings,
-      pictures: {},
-      cancelRequested: false,
+    return {
+      job: freshJob(id, spec, reply.createdMs),
+      replayed: false,
+      ...(reply.remaining >= 0 && { limit: { remaining: reply.remaining, resetSeconds: reply.resetSeconds } }),
     };
-    return { job, replayed: false, ...(reply.remaining >= 0 && { limit: { remaining: reply.remaining, resetSeconds: reply.resetSeconds } }) };
   }
   await removeBlobs(deps, ownedBlobIds);
   return answerUnaccepted(deps, reply);
+};
+
+/** The record of a job that was just accepted. */
+const freshJob = (id: string, spec: JobSpec, createdMs: number): JobRecord => ({
+  id,
+  spec,
+  status: 'queued',
+  run: 1,
+  createdMs,
+  attempts: [],
+  earlierCalls: 0,
+  warnings: spec.warnings,
+  pictures: {},
+  cancelRequested: false,
+});
+
+/**
+ * Accepts a job: once this resolves, the job is never lost (promise 1).
+ * @throws AppError `invalid_request`, `unsupported_parameter`, `model_not_found`, `model_not_available`, `model_type_mismatch` (with `param`),
+ *   `insufficient_scope` (the key may not use the model), `idempotency_key_reused`, `rate_limit_exceeded`, `unavailable` (the job may still have been accepted).
+ */
+export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, body: unknown, options: SubmitOptions): Promise<SubmitResult> => {
+  const submission = parseSubmission(body, deps.now());
+  if (submission.webhook) assertAllowedUrl(submission.webhook.url, deps.config.web.allowPrivateNetwork, 'webhook.url');
+  return accept(deps, acceptor, submitter, (ownedBlobIds) => buildSpec(deps, submitter, submission, ownedBlobIds), options);
+};
+
+/** What a compatible route adds to its call. */
+export type CallOptions = SubmitOptions & { endpoint: EndpointName; pauseBudgetMs?: number };
+
+/**
+ * Accepts the call of an OpenAI endpoint as a job. Its messages are stored and passed on as they came.
+ * @throws as `submitJob`, with `param` as a path in the endpoint's body.
+ */
+export const submitCall = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, call: EndpointCall, options: CallOptions): Promise<SubmitResult> => {
+  const build: Build = async (ownedBlobIds) => {
+    ownedBlobIds.push(...(call.ownedBlobIds ?? []));
+    checkCall(deps, call, submitter.models);
+    const input = await keepPictures({ deps, tenant: submitter.tenant, ownedBlobIds }, call.input, 'messages');
+    return {
+      tenant: submitter.tenant,
+      keyId: submitter.keyId,
+      type: call.type,
+      trigger: { label: call.type, confidence: 1, source: 'request' },
+      model: call.model,
+      input,
+      inputPreview: previewOf(input.text),
+      parameters: call.parameters,
+      system: submitter.system === undefined ? { source: 'installation' } : { source: 'key', text: submitter.system },
+      urls: [],
+      warnings: [],
+      metadata: call.metadata,
+      priority: DEFAULT_PRIORITY,
+      endpoint: options.endpoint,
+      echo: call.echo,
+      ...(options.pauseBudgetMs !== undefined && { pauseBudgetMs: options.pauseBudgetMs }),
+      ownedBlobIds,
+    };
+  };
+  return accept(deps, acceptor, submitter, build, { ...options, route: options.endpoint });
 };
 
 const answerUnaccepted = async (deps: Deps, reply: Awaited<ReturnType<Acceptor['accept']>>): Promise<SubmitResult> => {

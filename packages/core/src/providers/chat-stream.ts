@@ -1,7 +1,7 @@
 import type { Usage } from '../jobs/job.ts';
 import type { CallState } from './call.ts';
 import { type Account, badResponse, refusedInWords } from './errors.ts';
-import type { CallOptions, ChatMessage, ChatRequest, ChatResult, PictureBytes } from './provider.ts';
+import type { CallOptions, ChatMessage, ChatPart, ChatRequest, ChatResult, PictureBytes } from './provider.ts';
 
 /** What OpenAI and Groq both send, as far as it is read. */
 export type ChatChunk = {
@@ -75,21 +75,15 @@ export const readChatStream = async (chunks: AsyncIterable<ChatChunk>, { account
 
 const dataUrl = ({ bytes, mediaType }: PictureBytes): string => `data:${mediaType};base64,${bytes.toString('base64')}`;
 
-type WirePart = { type: 'text'; text: string } | { type: 'image_url'; image_url: { url: string; detail?: 'auto' | 'low' | 'high' } };
-type WireMessage = { role: 'system' | 'assistant'; content: string } | { role: 'user'; content: string | WirePart[] };
+/** A message as both vendors take it; loose, because parts and fields of compatible requests are passed on as they came. */
+type WireMessage = { role: ChatMessage['role']; content: string | Record<string, unknown>[] | null };
 
-const textOf = (content: ChatMessage['content']): string =>
-  typeof content === 'string' ? content : content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+const toWirePart = (part: ChatPart): Record<string, unknown> => {
+  if (part.type === 'other') return part.part;
+  if (part.type === 'text') return part;
+  return { type: 'image_url', image_url: { url: dataUrl(part.picture), ...(part.detail && { detail: part.detail }) } };
+};
 
-/** Our messages as both vendors take them; pictures as data URLs (only users show pictures). */
+/** Our messages in the words of both vendors; pictures as data URLs. */
 export const toWireMessages = (messages: ChatMessage[]): WireMessage[] =>
-  messages.map(({ role, content }): WireMessage => {
-    if (role !== 'user') return { role, content: textOf(content) };
-    if (typeof content === 'string') return { role, content };
-    return {
-      role,
-      content: content.map((part) =>
-        part.type === 'text' ? part : { type: 'image_url', image_url: { url: dataUrl(part.picture), ...(part.detail && { detail: part.detail }) } },
-      ),
-    };
-  });
+  messages.map(({ role, content, other }): WireMessage => ({ ...other, role, content: Array.isArray(content) ? content.map(toWirePart) : content }));

@@ -6,8 +6,16 @@ export type ProviderName = 'groq' | 'openai' | 'anthropic' | 'simulated';
 /** A picture on its way to a provider, as a data URL there: `mediaType` by its magic bytes. */
 export type PictureBytes = { bytes: Buffer; mediaType: string };
 
-export type ChatPart = { type: 'text'; text: string } | { type: 'image'; picture: PictureBytes; detail?: 'auto' | 'low' | 'high' };
-export type ChatMessage = { role: 'system' | 'user' | 'assistant'; content: string | ChatPart[] };
+/** `other` in parts and messages: OpenAI's words, passed on as they came. */
+export type ChatPart =
+  | { type: 'text'; text: string }
+  | { type: 'image'; picture: PictureBytes; detail?: 'auto' | 'low' | 'high' }
+  | { type: 'other'; part: Record<string, unknown> };
+export type ChatMessage = {
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  content: string | ChatPart[] | null;
+  other?: Record<string, unknown>;
+};
 
 /** A chat or vision call. `parameters` are those of the job type's schema (jobs/catalog.ts), not yet in the provider's words. */
 export type ChatRequest = { model: string; messages: ChatMessage[]; parameters: Record<string, unknown> };

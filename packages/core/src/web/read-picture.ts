@@ -3,6 +3,7 @@ import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import type { ImageRef } from '../jobs/job.ts';
 import type { PictureBytes } from '../providers/provider.ts';
+import { decodeDataUrl } from './data-url.ts';
 import { inspectPicture, type PictureFacts } from './inspect-picture.ts';
 import { safeFetch } from './safe-fetch.ts';
 
@@ -18,6 +19,7 @@ export type ReadPicture = PictureBytes & PictureFacts;
 /** How a message calls a picture: by what the client gave, without the query, which may hold a key. */
 const nameOf = (image: ImageRef): string => {
   if (image.kind === 'blob') return image.blobId;
+  if (image.kind === 'data') return 'in the request';
   const bare = image.url.replace(/[?#].*$/s, '');
   return bare.length > MAX_NAME_CHARS ? `${bare.slice(0, MAX_NAME_CHARS)}…` : bare;
 };
@@ -36,7 +38,7 @@ const fetchPicture = async (deps: ReadDeps, url: string, signal: AbortSignal): P
 
 const readBytes = async (deps: ReadDeps, tenant: string, image: ImageRef, signal: AbortSignal): Promise<Buffer> => {
   if (image.kind === 'url') return fetchPicture(deps, image.url, signal);
-  const { bytes } = await readBlob(deps, image.blobId, tenant);
+  const { bytes } = image.kind === 'data' ? decodeDataUrl(image.url, 'input') : await readBlob(deps, image.blobId, tenant);
   if (bytes.length > MAX_PICTURE_BYTES) throw new AppError('payload_too_large', `The picture is too large: at most ${MAX_PICTURE_BYTES} bytes are read.`);
   return bytes;
 };

@@ -18,7 +18,7 @@ export type PictureOwner = { tenant: string; kept?: KeptPictures };
 
 type PictureDeps = Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>;
 
-const keyOf = (image: ImageRef): string => (image.kind === 'url' ? image.url : image.blobId);
+const keyOf = (image: ImageRef): string => (image.kind === 'blob' ? image.blobId : image.url);
 
 /** A blob that is gone meanwhile is no failure: the picture is fetched again. */
 const readKept = async (deps: PictureDeps, tenant: string, blobId: string, signal: AbortSignal): Promise<ReadPicture | undefined> => {
@@ -31,7 +31,7 @@ const readKept = async (deps: PictureDeps, tenant: string, blobId: string, signa
 };
 
 const readOnce = async (deps: PictureDeps, { tenant, kept }: PictureOwner, image: ImageRef, signal: AbortSignal): Promise<ReadPicture> => {
-  if (!kept || image.kind === 'blob') return readPicture(deps, tenant, image, signal);
+  if (!kept || image.kind !== 'url') return readPicture(deps, tenant, image, signal);
   const known = kept.blobIdOf(image.url);
   const earlier = known === undefined ? undefined : await readKept(deps, tenant, known, signal);
   if (earlier) return earlier;

@@ -1,4 +1,4 @@
-import type { ChatCompletionCreateParamsStreaming } from 'groq-sdk/resources/chat/completions';
+import type { ChatCompletionCreateParamsStreaming, ChatCompletionMessageParam } from 'groq-sdk/resources/chat/completions';
 import { readChatStream, toWireMessages } from '../chat-stream.ts';
 import { toProviderError } from '../errors.ts';
 import { familyOf } from '../models.ts';
@@ -18,7 +18,7 @@ export const groqChat = async (account: GroqAccount, request: ChatRequest, optio
       ...parameters,
       ...WITH_USAGE,
       model: request.model,
-      messages: toWireMessages(request.messages),
+      messages: toWireMessages(request.messages) as ChatCompletionMessageParam[],
       stream: true,
     };
     const chunks = await client.chat.completions.create(body);

@@ -14,7 +14,7 @@ export const openaiChat = async (account: OpenaiAccount, request: ChatRequest, o
     const body: OpenAI.ChatCompletionCreateParamsStreaming = {
       ...parameters,
       model: request.model,
-      messages: toWireMessages(request.messages),
+      messages: toWireMessages(request.messages) as OpenAI.ChatCompletionMessageParam[],
       stream: true,
       stream_options: { include_usage: true },
     };

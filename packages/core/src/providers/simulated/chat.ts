@@ -9,7 +9,7 @@ const QUOTE_CHARACTERS = 200;
 /** A usual guess for Latin text. */
 const CHARACTERS_PER_TOKEN = 4;
 
-const partsOf = ({ content }: ChatMessage): ChatPart[] => (typeof content === 'string' ? [{ type: 'text', text: content }] : content);
+const partsOf = ({ content }: ChatMessage): ChatPart[] => (typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []));
 const textOf = (message: ChatMessage): string =>
   partsOf(message)
     .flatMap((part) => (part.type === 'text' ? [part.text] : []))

@@ -1,0 +1,16 @@
+import type { Hono } from 'hono';
+import type { ApiDeps } from '../api-deps.ts';
+import type { Environment } from '../environment.ts';
+import { chatCompletionRoutes } from './chat-completions.ts';
+import { imageRoutes } from './images.ts';
+
+/** groq-sdk asks under `/openai/v1`, everybody else under `/v1` (contract 5). */
+const PREFIXES = ['/v1', '/openai/v1'] as const;
+
+/** The compatible face: one line for each endpoint. */
+export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
+  for (const prefix of PREFIXES) {
+    app.route(`${prefix}/chat/completions`, chatCompletionRoutes(deps));
+    app.route(`${prefix}/images`, imageRoutes(deps));
+  }
+};

@@ -1,0 +1,68 @@
+import type { Deps } from '../deps.ts';
+import { AppError } from '../errors.ts';
+import type { EndpointName, JobInput, JobOutput, JobRecord, JobSpec, JobType } from '../jobs/job.ts';
+
+/** What one request to an OpenAI endpoint asks of core. `parameters` are in our words (jobs/catalog.ts) where we have one, else in OpenAI's. */
+export type EndpointCall = {
+  type: JobType;
+  model: string;
+  input: JobInput;
+  parameters: Record<string, unknown>;
+  /** What the reply repeats or depends on and no provider is told (`JobSpec.echo`). */
+  echo: Record<string, unknown>;
+  metadata: Record<string, string>;
+  /** Blobs this request alone brought: they end with its job. */
+  ownedBlobIds?: string[];
+};
+
+/** A finished job, or a finished line of a batch, as far as its reply tells of it. */
+export type Finished = Pick<JobRecord, 'id' | 'createdMs' | 'finishedMs' | 'usage' | 'servedBy' | 'warnings'> & {
+  spec: Pick<JobSpec, 'tenant' | 'model' | 'type' | 'parameters' | 'metadata'> & { echo?: Record<string, unknown> };
+  output: JobOutput;
+};
+
+type ParseDeps = Pick<Deps, 'providers' | 'redis' | 'blobs' | 'now'>;
+export type PresentDeps = Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>;
+
+/**
+ * One OpenAI endpoint over core. The API's routes and the lines of batches share it: HTTP is in apps/api/src/openai.
+ */
+export type Endpoint = {
+  name: EndpointName;
+  /** Path of the endpoint, as the lines of a batch name it. */
+  url: string;
+  /**
+   * Reads a body. What the model can do is checked by `checkCall`.
+   * @throws AppError `invalid_request`, `unsupported_parameter`, with `param` as a path in the body.
+   */
+  parse: (deps: ParseDeps, tenant: string, body: Record<string, unknown>) => Promise<EndpointCall>;
+  /** The reply of a finished call. @throws AppError `storage_error`, `not_found` when its bytes are gone. */
+  present: (deps: PresentDeps, finished: Finished) => Promise<Record<string, unknown>>;
+};
+
+/** On a compatible route a parameter stands in the body itself. */
+const inTheBody = (thrown: unknown): unknown => {
+  if (!(thrown instanceof AppError) || !thrown.param?.startsWith('parameters.')) return thrown;
+  const { code, message, provider, retryAfterMs, detail, cause } = thrown;
+  const param = thrown.param.slice('parameters.'.length);
+  return new AppError(code, message, {
+    param,
+    cause,
+    ...(provider && { provider }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(detail && { detail }),
+  });
+};
+
+/**
+ * Whether a model serves a call, with its parameters.
+ * @throws AppError `model_not_found`, `model_not_available`, `model_type_mismatch`, `insufficient_scope` (param `model`), `unsupported_parameter`.
+ */
+export const checkCall = (deps: Pick<Deps, 'providers'>, { model, type, parameters }: EndpointCall, models: readonly string[] | undefined): void => {
+  if (models && !models.includes(model)) throw new AppError('insufficient_scope', `This key may not use ${model}.`, { param: 'model' });
+  try {
+    deps.providers.checkParameters(model, type, parameters);
+  } catch (thrown) {
+    throw inTheBody(thrown);
+  }
+};
