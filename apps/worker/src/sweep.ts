@@ -1,6 +1,7 @@
 import { BLOB_EXPIRY, removeBlobs } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { toAppError } from '@fana/core/errors.ts';
+import { expireFile, FILE_EXPIRY } from '@fana/core/files/store.ts';
 import { isId } from '@fana/core/ids.ts';
 import { messageOf } from '@fana/core/jobs/acceptor.ts';
 import { endJob } from '@fana/core/jobs/end.ts';
@@ -28,6 +29,7 @@ const AGAIN_MAX_MS = 300_000;
 export const sweep = async (deps: Deps): Promise<void> => {
   await sweepDue(deps);
   await sweepExpiredJobs(deps);
+  await sweepExpiredFiles(deps);
   await sweepExpiredBlobs(deps);
 };
 
@@ -125,4 +127,12 @@ const sweepExpiredBlobs = (deps: Deps): Promise<void> =>
     BLOB_EXPIRY,
     (nowMs) => ['-inf', nowMs],
     (id) => removeBlobs(deps, [id]),
+  );
+
+const sweepExpiredFiles = (deps: Deps): Promise<void> =>
+  walk(
+    deps,
+    FILE_EXPIRY,
+    (nowMs) => ['-inf', nowMs],
+    (id) => expireFile(deps, id),
   );

@@ -1,4 +1,7 @@
-import { findBlob, saveBlob } from '@fana/core/blobs/store.ts';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findBlob, saveBlob, saveBlobStream } from '@fana/core/blobs/store.ts';
+import { saveFile } from '@fana/core/files/store.ts';
 import { newId } from '@fana/core/ids.ts';
 import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { endJob } from '@fana/core/jobs/end.ts';
@@ -256,6 +259,42 @@ describe('expiry', () => {
     await sweepIn(3601);
     expect(await findBlob(deps, blob.id)).toBeUndefined();
     await expect(deps.blobs.read(blob.id)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('of files removes record, index entry and bytes, and not before', async () => {
+    const source = (async function* () {
+      yield Buffer.from('{}');
+    })();
+    const file = await saveFile(deps, { tenant: TENANT, filename: 'x.jsonl', purpose: 'batch', source, expiresMs: Date.now() + 60_000 });
+    await sweepIn(50);
+    expect(await deps.redis.exists(`fana:file:${file.id}`)).toBe(1);
+    await sweepIn(61);
+    expect(await deps.redis.keys('fana:*file*')).toEqual([]);
+    expect(await findBlob(deps, file.blobId)).toBeUndefined();
+    await expect(deps.blobs.read(file.blobId)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('removes what an upload left whose process died, after some hours', async () => {
+    // The process does not die in a test: its writer goes on at the end, and finds that its time is over.
+    let goOn = (): void => undefined;
+    const paused = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const source = (async function* () {
+      yield Buffer.from('half');
+      await paused;
+    })();
+    const id = newId('blob');
+    const late = saveBlobStream(deps, { tenant: TENANT, source, mediaType: 'text/plain', id });
+    const drafts = async () => (await readdir(join(deps.config.dataDir, 'blobs'), { recursive: true })).filter((path) => path.includes(id));
+    await expect.poll(drafts).toHaveLength(1);
+    await sweepIn(6 * 3600 - 60);
+    expect(await drafts()).toHaveLength(1);
+    await sweepIn(6 * 3600 + 1);
+    expect(await drafts()).toEqual([]);
+    expect(await deps.redis.zscore('fana:blobs', id)).toBeNull();
+    goOn();
+    await expect(late).rejects.toMatchObject({ code: 'storage_error' });
   });
 
   it('of one blob that cannot be removed does not keep the others, and is tried again', async () => {

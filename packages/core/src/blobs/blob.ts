@@ -13,15 +13,24 @@ export type BlobRecord = {
   expiresMs: number;
 };
 
+/** Bytes `start` up to but not including `end` (default: to the last one), as `Buffer.subarray` counts. */
+export type ByteRange = { start: number; end?: number };
+
 /** Where bytes live: a local folder now, Azure Blob later. Keys are blob ids. */
 export type BlobStore = {
   /** Stores the bytes whole or not at all. @throws AppError `storage_error`. */
   put: (id: string, bytes: Buffer, mediaType: string) => Promise<void>;
+  /**
+   * As `put`, of bytes that come piece by piece and are not held in memory; nothing is taken from `source` that is not yet on its way to the
+   * store. Resolves once they are as safe as those of `put`.
+   * @throws AppError `storage_error`, and what `source` throws; nothing is left behind then, and bytes that were under this id before stay.
+   */
+  write: (id: string, source: AsyncIterable<Uint8Array>, mediaType: string) => Promise<{ bytes: number; sha256: string }>;
   /** @throws AppError `not_found` when there are no such bytes, `storage_error` when they cannot be read. */
   read: (id: string) => Promise<Buffer>;
-  /** As `read`, without holding the bytes in memory. */
-  stream: (id: string) => Promise<Readable>;
-  /** Removing what is not there is no error. */
+  /** As `read`, without holding the bytes in memory. A range that lies behind the end is empty. */
+  stream: (id: string, range?: ByteRange) => Promise<Readable>;
+  /** Also what a writer that died left of it. Removing what is not there is no error. */
   remove: (id: string) => Promise<void>;
   /** Whether bytes can be written and read now. @throws AppError `storage_error`. */
   check: () => Promise<void>;

@@ -1,6 +1,8 @@
+import { hash } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
@@ -17,6 +19,10 @@ afterEach(async () => {
 
 const files = async (): Promise<string[]> =>
   (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => entry.name);
+
+const from = async function* (...pieces: string[]) {
+  for (const piece of pieces) yield Buffer.from(piece);
+};
 
 const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   const thrown = await promise.then(
@@ -65,6 +71,7 @@ describe('blobs in a local folder', () => {
   ])('take nothing for a path but an id: %j', async (id) => {
     const blobs = createLocalBlobs(folder);
     expect(await codeOf(blobs.put(id, Buffer.from('x'), 'text/plain'))).toBe('not_found');
+    expect(await codeOf(blobs.write(id, from('x'), 'text/plain'))).toBe('not_found');
     expect(await codeOf(blobs.read(id))).toBe('not_found');
     expect(await codeOf(blobs.stream(id))).toBe('not_found');
     expect(await codeOf(blobs.remove(id))).toBe('not_found');
@@ -93,6 +100,78 @@ describe('blobs in a local folder', () => {
     expect(await files()).toEqual([id]);
   });
 
+  test('are written piece by piece, counted and hashed, whole or not at all', async () => {
+    const blobs = createLocalBlobs(folder);
+    const id = newId('blob');
+    const pieces = [Buffer.from('first '), Buffer.alloc(0), Buffer.alloc(100_000, 'x'), new Uint8Array([0, 255])];
+    const seen: string[] = [];
+    const source = async function* () {
+      for (const piece of pieces) {
+        seen.push(await codeOf(blobs.read(id)));
+        yield piece;
+      }
+    };
+    const bytes = Buffer.concat(pieces);
+    expect(await blobs.write(id, source(), 'application/jsonl')).toEqual({ bytes: bytes.length, sha256: hash('sha256', bytes) });
+    expect(seen).toEqual(pieces.map(() => 'not_found'));
+    expect(await blobs.read(id)).toEqual(bytes);
+    expect(await files()).toEqual([id]);
+    expect(await blobs.write(id, from('other'), 'text/plain')).toMatchObject({ bytes: 5 });
+    expect((await blobs.read(id)).toString()).toBe('other');
+  });
+
+  test('of a source that fails leave nothing, its own error is told, and earlier bytes stay', async () => {
+    const blobs = createLocalBlobs(folder);
+    const id = newId('blob');
+    const failing = async function* () {
+      yield Buffer.from('a piece');
+      throw new AppError('payload_too_large', 'too much');
+    };
+    expect(await codeOf(blobs.write(id, failing(), 'text/plain'))).toBe('payload_too_large');
+    expect(await files()).toEqual([]);
+    await blobs.put(id, Buffer.from('before'), 'text/plain');
+    expect(await codeOf(blobs.write(id, failing(), 'text/plain'))).toBe('payload_too_large');
+    expect((await blobs.read(id)).toString()).toBe('before');
+    expect(await files()).toEqual([id]);
+  });
+
+  test.each([
+    [{ start: 0 }, '0123456789'],
+    [{ start: 3 }, '3456789'],
+    [{ start: 3, end: 5 }, '34'],
+    [{ start: 0, end: 1 }, '0'],
+    [{ start: 9, end: 50 }, '9'],
+    [{ start: 4, end: 4 }, ''],
+    [{ start: 10 }, ''],
+    [{ start: 50, end: 60 }, ''],
+  ])('come in the range %j', async (range, expected) => {
+    const blobs = createLocalBlobs(folder);
+    const id = newId('blob');
+    await blobs.put(id, Buffer.from('0123456789'), 'text/plain');
+    expect(await text(await blobs.stream(id, range))).toBe(expected);
+  });
+
+  test('are removed together with what writers left that died', async () => {
+    const blobs = createLocalBlobs(folder);
+    const [id, other] = [newId('blob'), newId('blob')];
+    await blobs.put(other, Buffer.from('x'), 'text/plain');
+    let stop = (): void => undefined;
+    const stopped = new Promise<void>((resolve) => {
+      stop = resolve;
+    });
+    const hanging = async function* () {
+      yield Buffer.from('half');
+      await stopped;
+    };
+    const writing = blobs.write(id, hanging(), 'text/plain');
+    await expect.poll(files).toHaveLength(2);
+    await blobs.remove(id);
+    expect(await files()).toEqual([other]);
+    stop();
+    expect(await codeOf(writing)).toBe('storage_error');
+    expect(await files()).toEqual([other]);
+  });
+
   test('leave nothing behind when they cannot be put in place', async () => {
     const blobs = createLocalBlobs(folder);
     const id = newId('blob');
@@ -107,6 +186,7 @@ describe('blobs in a local folder', () => {
     await writeFile(file, 'not a folder');
     const blobs = createLocalBlobs(file);
     expect(await codeOf(blobs.put(newId('blob'), Buffer.from('x'), 'text/plain'))).toBe('storage_error');
+    expect(await codeOf(blobs.write(newId('blob'), from('x'), 'text/plain'))).toBe('storage_error');
     expect(await codeOf(blobs.read(newId('blob')))).toBe('storage_error');
     expect(await codeOf(blobs.check())).toBe('storage_error');
     expect(await readFile(file, 'utf8')).toBe('not a folder');

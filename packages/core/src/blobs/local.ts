@@ -1,12 +1,23 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
-import type { BlobStore } from './blob.ts';
+import type { BlobStore, ByteRange } from './blob.ts';
 
 const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT';
 const unreadable = (cause: unknown): AppError => new AppError('storage_error', 'The blob store cannot be read or written right now.', { cause });
+
+/** A step of the file system: what goes wrong with it is the store's fault, not that of whoever sends the bytes. */
+const step = async <T>(done: Promise<T>): Promise<T> => {
+  try {
+    return await done;
+  } catch (error) {
+    throw unreadable(error);
+  }
+};
 
 /** Blobs as files under `root`, spread over 3,844 folders by two characters of their id. */
 export const createLocalBlobs = (root: string): BlobStore => {
@@ -15,30 +26,9 @@ export const createLocalBlobs = (root: string): BlobStore => {
     if (!isId('blob', id)) throw new AppError('not_found', 'There is no such blob.');
     return join(root, id.slice(5, 7), id);
   };
-
-  /** Written beside its place and renamed, so that a reader sees it whole or not at all; fsynced, because it may have been paid for. */
-  const put: BlobStore['put'] = async (id, bytes) => {
-    const path = pathOf(id);
-    const draft = `${path}.${process.pid}.part`;
-    try {
-      await mkdir(dirname(path), { recursive: true });
-      const file = await open(draft, 'wx', 0o600);
-      try {
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(draft, path);
-    } catch (error) {
-      // What is told is the first failure; a draft that cannot be removed either is no news.
-      await rm(draft, { force: true }).catch(() => undefined);
-      throw unreadable(error);
-    }
-  };
-
   return {
-    put,
+    put: async (id, bytes) => place(pathOf(id), (file) => step(file.writeFile(bytes))),
+    write: async (id, source) => place(pathOf(id), (file) => fill(file, source)),
     async read(id) {
       try {
         return await readFile(pathOf(id));
@@ -47,23 +37,16 @@ export const createLocalBlobs = (root: string): BlobStore => {
         throw isMissing(error) ? new AppError('not_found', 'The bytes of this blob are gone.') : unreadable(error);
       }
     },
-    async stream(id) {
+    async stream(id, range) {
       const path = pathOf(id);
       try {
         await stat(path);
       } catch (error) {
         throw isMissing(error) ? new AppError('not_found', 'The bytes of this blob are gone.') : unreadable(error);
       }
-      return createReadStream(path);
+      return readRange(path, range);
     },
-    async remove(id) {
-      const path = pathOf(id);
-      try {
-        await rm(path, { force: true });
-      } catch (error) {
-        throw unreadable(error);
-      }
-    },
+    remove: async (id) => removeWithDrafts(pathOf(id), id),
     async check() {
       const probe = join(root, `.probe-${process.pid}`);
       try {
@@ -76,4 +59,58 @@ export const createLocalBlobs = (root: string): BlobStore => {
       }
     },
   };
+};
+
+/** Written beside its place and renamed, so that a reader sees it whole or not at all; fsynced, because it may have been paid for. */
+const place = async <T>(path: string, write: (file: FileHandle) => Promise<T>): Promise<T> => {
+  // Random: a process that starts again may have the number of the one that left a draft here.
+  const draft = `${path}.${randomBytes(6).toString('hex')}.part`;
+  try {
+    await step(mkdir(dirname(path), { recursive: true }));
+    const file = await step(open(draft, 'wx', 0o600));
+    let written: T;
+    try {
+      written = await write(file);
+      await step(file.sync());
+    } finally {
+      await step(file.close());
+    }
+    await step(rename(draft, path));
+    return written;
+  } catch (error) {
+    // What is told is the first failure; a draft that cannot be removed either is no news.
+    await rm(draft, { force: true }).catch(() => undefined);
+    throw error;
+  }
+};
+
+const fill = async (file: FileHandle, source: AsyncIterable<Uint8Array>): Promise<{ bytes: number; sha256: string }> => {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of source) {
+    hash.update(chunk);
+    bytes += chunk.byteLength;
+    await step(file.writeFile(chunk));
+  }
+  return { bytes, sha256: hash.digest('hex') };
+};
+
+const readRange = (path: string, range: ByteRange | undefined): Readable => {
+  if (range === undefined) return createReadStream(path);
+  const { start, end = Number.POSITIVE_INFINITY } = range;
+  // Of fs, `end` is the last byte read: it cannot say "none".
+  return start >= end ? Readable.from([]) : createReadStream(path, { start, end: end - 1 });
+};
+
+/** A writer that died leaves its draft; it is looked for whenever its blob is removed, which the expiry sees to. */
+const removeWithDrafts = async (path: string, id: string): Promise<void> => {
+  const folder = dirname(path);
+  try {
+    const names = await readdir(folder);
+    await Promise.all(
+      names.filter((name) => name === id || (name.startsWith(`${id}.`) && name.endsWith('.part'))).map((name) => rm(join(folder, name), { force: true })),
+    );
+  } catch (error) {
+    if (!isMissing(error)) throw unreadable(error);
+  }
 };
