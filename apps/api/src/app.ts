@@ -1,9 +1,10 @@
+import { STATUS } from '@fana/core/error-status.ts';
 import { AppError, toAppError } from '@fana/core/errors.ts';
 import type { Caller } from '@fana/core/tenants/caller.ts';
 import { Hono } from 'hono';
 import type { ApiDeps } from './api-deps.ts';
 import type { Environment } from './environment.ts';
-import { errorBody, errorHeaders, STATUS } from './errors.ts';
+import { errorBody, errorHeaders } from './errors.ts';
 import { requestContext } from './middleware/request-context.ts';
 import { mountOpenai } from './openai/mount.ts';
 import { rateLimitHeaders } from './rate-limit-headers.ts';

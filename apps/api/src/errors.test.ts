@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { STATUS } from '@fana/core/error-status.ts';
 import { AppError, ERRORS, type ErrorCode } from '@fana/core/errors.ts';
 import { expect, test } from 'vitest';
-import { errorBody, errorHeaders, STATUS } from './errors.ts';
+import { errorBody, errorHeaders } from './errors.ts';
 
 const rows = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8')
   .split('\n')

@@ -1,52 +1,5 @@
+import { STATUS } from '@fana/core/error-status.ts';
 import { type AppError, ERRORS, type ErrorCode } from '@fana/core/errors.ts';
-import type { ContentfulStatusCode } from 'hono/utils/http-status';
-
-/** The one place where a code becomes a status: a code without one does not compile. */
-export const STATUS = {
-  invalid_json: 400,
-  invalid_request: 400,
-  unsupported_parameter: 400,
-  payload_too_large: 413,
-  unsupported_media_type: 415,
-  invalid_url: 400,
-  fetch_failed: 400,
-  model_not_found: 400,
-  model_not_available: 400,
-  model_type_mismatch: 400,
-  not_found: 404,
-  method_not_allowed: 405,
-  invalid_api_key: 401,
-  insufficient_scope: 403,
-  invalid_signature: 403,
-  idempotency_key_reused: 422,
-  idempotency_in_progress: 409,
-  job_running: 409,
-  job_not_cancellable: 409,
-  job_not_retryable: 409,
-  rate_limit_exceeded: 429,
-  image_unreadable: 400,
-  deadline_exceeded: 504,
-  attempts_exhausted: 502,
-  unknown_outcome: 502,
-  cancelled: 409,
-  still_running: 503,
-  lease_lost: 500,
-  result_not_stored: 500,
-  storage_error: 503,
-  provider_rate_limited: 429,
-  provider_overloaded: 503,
-  provider_unavailable: 502,
-  provider_quota_exhausted: 429,
-  provider_refused: 400,
-  provider_bad_request: 400,
-  provider_authentication: 502,
-  provider_model_missing: 404,
-  provider_bad_response: 502,
-  context_too_long: 400,
-  outcome_unknown: 502,
-  unavailable: 503,
-  internal_error: 500,
-} as const satisfies Record<ErrorCode, ContentfulStatusCode>;
 
 export type ErrorBody = { error: { message: string; type: string; code: ErrorCode; param: string | null }; request_id: string };
 

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { STATUS } from '@fana/core/error-status.ts';
 import { toAppError } from '@fana/core/errors.ts';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Environment } from '../src/environment.ts';
-import { errorBody, STATUS } from '../src/errors.ts';
+import { errorBody } from '../src/errors.ts';
 import { type Listening, listen } from '../src/listen.ts';
 import { readJson } from '../src/middleware/body.ts';
 

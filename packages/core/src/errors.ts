@@ -1,6 +1,6 @@
 /**
  * Every error code of the product: whether another attempt may help, and which OpenAI error type it is shown as.
- * `apps/api/src/errors.ts` gives each code its HTTP status; `docs/errors.md` is compared with this table by a test.
+ * `error-status.ts` gives each code its HTTP status; `docs/errors.md` is compared with this table by a test.
  */
 export const ERRORS = {
   // What a client can get wrong

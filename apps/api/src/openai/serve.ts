@@ -1,4 +1,5 @@
 import type { Endpoint, EndpointCall } from '@fana/core/endpoints/endpoint.ts';
+import { jobError } from '@fana/core/endpoints/error.ts';
 import { AppError } from '@fana/core/errors.ts';
 import { isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
 import { readOutput } from '@fana/core/jobs/long-texts.ts';
@@ -13,7 +14,6 @@ import { rateLimitHeaders } from '../rate-limit-headers.ts';
 import { reply } from '../reply.ts';
 import { waitForEnd } from '../wait-for-end.ts';
 import { errorReply } from './error-reply.ts';
-import { jobError } from './job-error.ts';
 
 /** Contract 3: compatible routes block at most this long. */
 const BLOCK_SECONDS = 280;
@@ -38,18 +38,12 @@ const submitRequest = async (deps: ApiDeps, c: Context<Environment>, { endpoint,
   return { job, headers };
 };
 
-const stillRunning = (c: Context<Environment>, headers: Record<string, string>): Response => {
-  const error = new AppError('still_running', 'The job is still running: send the request again to wait on, or read the job.', { retryAfterMs: 1000 });
-  const { status, headers: told, body } = errorReply(error, c.var.requestId);
-  return reply(c, body, status, { ...headers, ...told });
-};
+const stillRunning = (): AppError =>
+  new AppError('still_running', 'The job is still running: send the request again to wait on, or read the job.', { retryAfterMs: 1000 });
 
 /** The reply of a job that has ended. */
 const answerEnded = async (deps: ApiDeps, c: Context<Environment>, endpoint: Endpoint, job: JobRecord, headers: Record<string, string>): Promise<Response> => {
-  if (job.status !== 'completed') {
-    const { status, headers: told, body } = errorReply(jobError(job), c.var.requestId);
-    return reply(c, body, status, { ...headers, ...told });
-  }
+  if (job.status !== 'completed') return errorReply(c, jobError(job), headers);
   const output = await readOutput(deps, job);
   if (!output) throw new AppError('internal_error', 'The job has no result.');
   return reply(c, await endpoint.present(deps, { ...job, output }), 200, headers);
@@ -71,5 +65,5 @@ export const serve = async (deps: ApiDeps, c: Context<Environment>, request: Req
   const ended = await waitForEnd(deps, job.id, (waitSeconds ?? BLOCK_SECONDS) * 1000, c.req.raw.signal);
   if (!ended) throw new AppError('not_found', 'The job was deleted while it was waited for.');
   if (isTerminal(ended.status)) return answerEnded(deps, c, request.endpoint, ended, headers);
-  return waitSeconds === undefined ? stillRunning(c, headers) : asNative(ended);
+  return waitSeconds === undefined ? errorReply(c, stillRunning(), headers) : asNative(ended);
 };
