@@ -7,6 +7,9 @@ const outside = [/^sharp(\/|$)/, /^pino(\/|$)/, /^fasttext\.wasm\.js(\/|$)/];
 
 const core = join(import.meta.dirname, 'packages/core/src');
 
+/** An included script is found by its name alone in the bundle (`loadScript`). */
+const withFlatIncludes = (script: string): string => script.replace(/^(-- @include )\S*\//gm, '$1');
+
 /** Copies what core loads with `new URL('./name', import.meta.url)` flat beside the bundle, where that URL then points. */
 const besideTheBundle: Plugin = {
   name: 'beside-the-bundle',
@@ -17,7 +20,11 @@ const besideTheBundle: Plugin = {
       const other = seen.get(fileName);
       if (other !== undefined) this.error(`packages/core/src/${path} and packages/core/src/${other} have the same name: one would replace the other in dist/`);
       seen.set(fileName, path);
-      this.emitFile({ type: 'asset', fileName, source: readFileSync(join(core, path)) });
+      this.emitFile({
+        type: 'asset',
+        fileName,
+        source: path.endsWith('.lua') ? withFlatIncludes(readFileSync(join(core, path), 'utf8')) : readFileSync(join(core, path)),
+      });
     }
   },
 };

@@ -78,7 +78,7 @@ const flip = (text: string, byte: number, bit: number): string => {
 const submitted = async (to: WebhookReceiver, body: Record<string, unknown> = {}, events?: string[]) =>
   fana.submit({ type: 'chat', input: 'hello', ...body, webhook: { url: to.url, ...(events && { events }) } });
 const deliveryOf = async (jobId: string): Promise<Record<string, string>> =>
-  store.hgetall(`fana:delivery:${(await store.hget(`fana:job:${jobId}`, 'delivery')) ?? ''}`);
+  store.hgetall(`fana:delivery:${(await store.hget(`fana:job:${jobId}`, 'deliveries')) ?? ''}`);
 
 describe.concurrent('a delivered webhook', () => {
   it('is accepted by both verifiers, and refused after one flipped bit of id, timestamp or body', async ({ expect }) => {
@@ -311,7 +311,7 @@ describe('without FANA_ALLOW_PRIVATE_NETWORK', () => {
     const redis = new Redis(closed.redis.url);
     try {
       for (const id of ids) {
-        const key = async (): Promise<string> => `fana:delivery:${(await redis.hget(`fana:job:${id}`, 'delivery')) ?? ''}`;
+        const key = async (): Promise<string> => `fana:delivery:${(await redis.hget(`fana:job:${id}`, 'deliveries')) ?? ''}`;
         await expect.poll(async () => redis.hget(await key(), 'attempt_count'), { timeout: 15_000 }).toBe('1');
         expect(JSON.parse((await redis.hget(await key(), 'attempt:1')) ?? '{}')).toMatchObject({
           status: null,

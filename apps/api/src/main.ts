@@ -21,7 +21,7 @@ const start = async (): Promise<void> => {
   const subscriber = connectSubscriber(config.redis.url);
   for (const connection of [redis, bull, subscriber]) connection.on('error', (error) => logger.warn({ err: error }, 'redis connection'));
   await Promise.all([assertUsable(redis), assertUsable(bull)]);
-  const core = createDeps({ config, logger, redis, queueConnection: bull, queueTimeoutMs: QUEUE_TIMEOUT_MS });
+  const core = createDeps({ config, logger, redis, queueConnection: bull, queueTimeoutMs: QUEUE_TIMEOUT_MS, subscriber });
   const keys = createKeyRing({ ...core, subscriber });
   const deps = { ...core, keys, acceptor: createAcceptor(core), watcher: createJobWatcher(subscriber) };
   const server = await listen(createApp(deps), config.http);

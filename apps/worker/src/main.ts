@@ -21,7 +21,7 @@ const start = async (): Promise<void> => {
   const subscriber = connectSubscriber(config.redis.url);
   for (const connection of [redis, bull, subscriber]) connection.on('error', (error) => logger.warn({ err: error }, 'redis connection'));
   await Promise.all([assertUsable(redis), loadLanguageDetector()]);
-  const deps = createDeps({ config, logger, redis, queueConnection: bull });
+  const deps = createDeps({ config, logger, redis, queueConnection: bull, subscriber });
   const keeper = await createLeaseKeeper(deps, subscriber);
   await deps.queues.scheduleSweep(SWEEP_EVERY_MS);
   const workers = createWorkers(deps, keeper, bull);

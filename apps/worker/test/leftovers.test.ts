@@ -43,7 +43,7 @@ const submit = async (body: Record<string, unknown>): Promise<JobRecord> => {
 };
 const reread = async (id: string): Promise<JobRecord> => (await readJob(deps.redis, id)) ?? Promise.reject(new Error('the job is gone'));
 const delivered = async (id: string): Promise<void> => {
-  const delivery = await readDelivery(deps.redis, (await deps.redis.hget(jobKey(id), 'delivery')) ?? '');
+  const delivery = await readDelivery(deps.redis, (await deps.redis.hget(jobKey(id), 'deliveries')) ?? '');
   if (!delivery) throw new Error('no delivery');
   await recordDelivery(deps.redis, delivery, { number: 1, at: 1, status: 200, error: null, durationMs: 1 }, { status: 'delivered' });
 };

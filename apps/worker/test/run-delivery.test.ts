@@ -35,7 +35,7 @@ const owe = async (url: string): Promise<string> => {
   const body = { type: 'chat', input: 'hi', webhook: { url } };
   const { job } = await submitJob(deps, createAcceptor(deps), { tenant: 't', keyId: 'k', requestsPerMinute: 0 }, body, { rawBody: '' });
   await endJob(deps, job, { status: 'cancelled', lease: '' });
-  return (await deps.redis.hget(jobKey(job.id), 'delivery')) ?? '';
+  return (await deps.redis.hget(jobKey(job.id), 'deliveries')) ?? '';
 };
 
 it('a receiver that hangs takes half of the slots at most; what waits for it counts no attempt, and others are served at once', async () => {

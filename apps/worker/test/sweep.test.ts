@@ -9,11 +9,12 @@ import { eraseJob } from '@fana/core/jobs/erase.ts';
 import { readEvents } from '@fana/core/jobs/events.ts';
 import type { JobRecord } from '@fana/core/jobs/job.ts';
 import { retryJob } from '@fana/core/jobs/retry.ts';
-import { acceptJobs, claimJob, DUE, ENDED, eventsKey, finishJob, jobKey, readJob, tenantDeliveriesKey, tenantJobsKey } from '@fana/core/jobs/store.ts';
+import { acceptJobs, claimJob, DUE, ENDED, eventsKey, finishJob, jobKey, readJob, tenantJobsKey } from '@fana/core/jobs/store.ts';
 import { submitJob } from '@fana/core/jobs/submit.ts';
 import { BULLMQ_PREFIX, type JobMessage } from '@fana/core/queues.ts';
-import { prepareDelivery } from '@fana/core/webhooks/publish.ts';
-import { readDelivery, recordDelivery } from '@fana/core/webhooks/store.ts';
+import { jobOccasion } from '@fana/core/webhooks/occasion.ts';
+import { prepareDeliveries } from '@fana/core/webhooks/publish.ts';
+import { endpointDeliveriesKey, readDelivery, recordDelivery } from '@fana/core/webhooks/store.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
 import { Queue } from 'bullmq';
@@ -67,7 +68,7 @@ const complete = async (job: JobRecord, fields: Record<string, string> = {}): Pr
   return reread(job.id);
 };
 const reread = async (id: string): Promise<JobRecord> => (await readJob(deps.redis, id)) ?? Promise.reject(new Error('the job is gone'));
-const deliveryIdOf = async (id: string): Promise<string> => (await deps.redis.hget(jobKey(id), 'delivery')) ?? '';
+const deliveryIdOf = async (id: string): Promise<string> => (await deps.redis.hget(jobKey(id), 'deliveries')) ?? '';
 const isDue = async (id: string): Promise<boolean> => (await deps.redis.zscore(DUE, id)) !== null;
 
 describe('a job without a message', () => {
@@ -161,7 +162,7 @@ describe('a deadline', () => {
     expect(job).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' }, attempts: [] });
     expect((await readEvents(deps.redis, id, '')).map(({ type }) => type)).toEqual(['job.queued', 'job.failed']);
     const deliveryId = await deliveryIdOf(id);
-    expect(await readDelivery(deps.redis, deliveryId)).toMatchObject({ status: 'pending', spec: { type: 'job.failed', jobId: id } });
+    expect(await readDelivery(deps.redis, deliveryId)).toMatchObject({ status: 'pending', spec: { type: 'job.failed', subject: id } });
     expect(await webhookQueue.getJob(`${deliveryId}-1`)).toBeDefined();
     expect(await isDue(id)).toBe(false);
   });
@@ -177,9 +178,9 @@ describe('a deadline', () => {
 describe('a webhook', () => {
   const finishedWithoutMessage = async (): Promise<{ job: JobRecord; deliveryId: string }> => {
     const job = await claim(await submit({ webhook: WEBHOOK }));
-    const delivery = prepareDelivery(job, 'completed', Date.now());
-    await finishJob(deps.redis, { id: job.id, tenant: TENANT, run: 1, lease: 'lease_1', status: 'completed', resultTtlMs: 60_000, delivery, fields: {} });
-    return { job, deliveryId: delivery?.id ?? '' };
+    const deliveries = await prepareDeliveries(deps, jobOccasion(job, 'completed'));
+    await finishJob(deps.redis, { id: job.id, tenant: TENANT, run: 1, lease: 'lease_1', status: 'completed', resultTtlMs: 60_000, deliveries, fields: {} });
+    return { job, deliveryId: deliveries[0]?.id ?? '' };
   };
   const attempt = (number: number, status: number) => ({ number, at: Date.now() / 1000, status, error: null, durationMs: 1 });
 
@@ -225,7 +226,7 @@ describe('a webhook', () => {
     await sweepIn(TTL_SECONDS + 1);
     expect(await readJob(deps.redis, job.id)).toBeUndefined();
     expect(await readDelivery(deps.redis, deliveryId)).toBeUndefined();
-    expect(await deps.redis.zcard(tenantDeliveriesKey(TENANT))).toBe(0);
+    expect(await deps.redis.zcard(endpointDeliveriesKey(TENANT, 'default'))).toBe(0);
   });
 });
 

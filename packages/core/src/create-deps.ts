@@ -6,6 +6,7 @@ import type { Deps } from './deps.ts';
 import type { Logger } from './logger.ts';
 import { createRegistry } from './providers/registry.ts';
 import { createQueues } from './queues.ts';
+import { createEndpointDirectory } from './webhooks/endpoint-directory.ts';
 
 type Parts = {
   config: Config;
@@ -16,15 +17,18 @@ type Parts = {
   queueConnection: Redis;
   /** How long a group of messages may take; default: as long as Redis takes. */
   queueTimeoutMs?: number;
+  /** Of connectSubscriber: changes made elsewhere are known at once; without it within 3 s. */
+  subscriber?: Redis;
 };
 
 /** Builds the world of a process. The connections stay the caller's to close. */
-export const createDeps = ({ config, logger, redis, queueConnection, queueTimeoutMs = Number.POSITIVE_INFINITY }: Parts): Deps => ({
+export const createDeps = ({ config, logger, redis, queueConnection, queueTimeoutMs = Number.POSITIVE_INFINITY, subscriber }: Parts): Deps => ({
   config,
   logger,
   redis,
   queues: createQueues(queueConnection, queueTimeoutMs),
   blobs: createLocalBlobs(join(config.dataDir, 'blobs')),
   providers: createRegistry(config),
+  endpoints: createEndpointDirectory({ redis, subscriber, now: Date.now }),
   now: Date.now,
 });

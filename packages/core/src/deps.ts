@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import type { Logger } from './logger.ts';
 import type { Registry } from './providers/provider.ts';
 import type { Queues } from './queues.ts';
+import type { EndpointDirectory } from './webhooks/endpoint-directory.ts';
 
 /** The passed-in world of a core function. Built once in each `main.ts`; a function asks for the part it needs. */
 export type Deps = {
@@ -13,6 +14,8 @@ export type Deps = {
   queues: Queues;
   blobs: BlobStore;
   providers: Registry;
+  /** The webhook endpoints of every tenant, as far as this process knows them. */
+  endpoints: EndpointDirectory;
   /** Unix milliseconds. */
   now: () => number;
 };

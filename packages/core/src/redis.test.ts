@@ -72,6 +72,16 @@ describe('scripts', () => {
     expect(redis.eval).not.toHaveBeenCalled();
   });
 
+  test('have the text of what they include in its place, however deep the folders', async () => {
+    const evaluate = vi.fn(async (_text: string, ..._rest: unknown[]) => 'by text');
+    const redis = { evalsha: async () => Promise.reject(new Error('NOSCRIPT')), eval: evaluate } as unknown as Redis;
+    await loadScript(import.meta.url, './jobs/finish.lua')(redis, [], []);
+    const text = evaluate.mock.calls[0]?.[0] ?? '';
+    expect(text).not.toMatch(/^-- @include/m);
+    expect(text.match(/^local function write_deliveries/gm)).toHaveLength(1);
+    expect(text.indexOf('local function write_deliveries')).toBeLessThan(text.indexOf('= write_deliveries('));
+  });
+
   test('that are missing are noticed when the process starts', () => {
     expect(() => loadScript(import.meta.url, './no-such.lua')).toThrow(/ENOENT/);
   });

@@ -50,12 +50,16 @@ export const assertUsable = async (redis: Redis, timeoutMs = 10_000): Promise<vo
 /** Runs a Lua script and resolves to its reply as Redis gave it. Throws what Redis says when the script fails. */
 export type Script = (redis: Redis, keys: string[], args: (string | number)[]) => Promise<unknown>;
 
+/** `-- @include ../noun/name.lua` on a line of its own stands for the text of that file. The build leaves only the name: there they lie side by side. */
+const readScript = (url: URL): string =>
+  readFileSync(url, 'utf8').replace(/^-- @include (\S+)$/gm, (_, path: string) => readScript(new URL(path, url)).trimEnd());
+
 /**
  * A Lua script beside the calling file. Sent by its hash; by its text only when Redis does not know it (after a restart).
  * The build copies every `.lua` file beside the bundle, so `import.meta.url` finds it there too.
  */
 export const loadScript = (moduleUrl: string, fileName: string): Script => {
-  const text = readFileSync(new URL(fileName, moduleUrl), 'utf8');
+  const text = readScript(new URL(fileName, moduleUrl));
   const sha = createHash('sha1').update(text).digest('hex');
   return async (redis, keys, args) => {
     try {

@@ -10,7 +10,7 @@ import { readJob, requestCancel } from './store.ts';
  * @returns the job as it is then: `cancelled` or `cancelling`.
  * @throws AppError `job_not_cancellable` when it has ended otherwise.
  */
-export const cancelJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'now'>, job: JobRecord): Promise<JobRecord | undefined> => {
+export const cancelJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'now' | 'endpoints'>, job: JobRecord): Promise<JobRecord | undefined> => {
   // A queued job can be claimed, and a running one released, between our two looks: a few rounds settle it.
   for (let round = 0; round < 5; round++) {
     const before = await requestCancel(deps.redis, job.id);

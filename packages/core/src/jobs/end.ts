@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts';
-import { prepareDelivery } from '../webhooks/publish.ts';
+import { jobOccasion } from '../webhooks/occasion.ts';
+import { prepareDeliveries, sendDeliveries } from '../webhooks/publish.ts';
 import type { AttemptOutcome, JobError, JobRecord, TerminalStatus } from './job.ts';
 import { type FinishReply, finishJob } from './store.ts';
 
@@ -15,11 +16,11 @@ export type Ending = {
 };
 
 /**
- * Ends a run once: result, event and outbox line in one step; then sends the delivery's message (the sweep does it if we die here).
+ * Ends a run once: result, event and outbox line in one step; then sends the deliveries' messages (the sweep does it if we die here).
  * `lost` means that someone else ended or holds the job: nothing was changed.
  */
-export const endJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'now'>, job: JobRecord, ending: Ending): Promise<FinishReply> => {
-  const delivery = prepareDelivery(job, ending.status, deps.now());
+export const endJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'now' | 'endpoints'>, job: JobRecord, ending: Ending): Promise<FinishReply> => {
+  const deliveries = await prepareDeliveries(deps, jobOccasion(job, ending.status));
   const reply = await finishJob(deps.redis, {
     id: job.id,
     tenant: job.spec.tenant,
@@ -29,11 +30,9 @@ export const endJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'n
     ...(ending.attempt && { attempt: ending.attempt }),
     ...(ending.lastDelta !== undefined && { lastDelta: ending.lastDelta }),
     resultTtlMs: deps.config.results.ttlSeconds * 1000,
-    delivery,
+    deliveries,
     fields: { ...ending.fields, ...(job.language !== undefined && { language: job.language }), ...(ending.error && { error: JSON.stringify(ending.error) }) },
   });
-  if (reply.kind === 'finished' && delivery) {
-    await deps.queues.enqueue([{ queue: 'webhook', messageId: `${delivery.id}-1`, message: { id: delivery.id, run: 1 } }]);
-  }
+  if (reply.kind === 'finished') await sendDeliveries(deps, deliveries);
   return reply;
 };

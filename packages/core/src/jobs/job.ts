@@ -60,11 +60,11 @@ export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 
 
 export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
 
-type JobWebhook = { url: string; events: WebhookEventType[] };
+type JobWebhook = { url: string; events: JobEventType[] };
 /** The event of the end of a run: the last one of its stream, and the one its webhook carries. */
-export type WebhookEventType = `job.${TerminalStatus}`;
+export type JobEventType = `job.${TerminalStatus}`;
 /** One for each terminal status. */
-export const END_EVENTS = TERMINAL_STATUSES.map((status): WebhookEventType => `job.${status}`);
+export const END_EVENTS = TERMINAL_STATUSES.map((status): JobEventType => `job.${status}`);
 
 /** What does not change after acceptance: one JSON field of the record. Inputs over 8 kB live in a blob (`inputBlobId`). */
 export type JobSpec = {

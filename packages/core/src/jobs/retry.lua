@@ -2,7 +2,8 @@
 -- KEYS  1 job hash  2 due zset  3 event stream  4 ended zset
 -- ARGV  1 job id  2 first check after (ms)  3 run the caller saw
 -- Returns { 'retried', run } | { 'refused', status } | { 'gone' }
-local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'attempt_count', 'earlier_calls', 'delivery', 'earlier_deliveries')
+-- @include ../webhooks/deliveries.lua
+local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'attempt_count', 'earlier_calls', 'deliveries')
 local status = record[1]
 if not status then return { 'gone' } end
 if record[2] ~= ARGV[3] or (status ~= 'failed' and status ~= 'cancelled' and status ~= 'unknown_outcome') then return { 'refused', status } end
@@ -10,11 +11,8 @@ local run = tonumber(record[2]) + 1
 local attempts = tonumber(record[3] or '0')
 for number = 1, attempts do redis.call('HDEL', KEYS[1], 'attempt:' .. number) end
 redis.call('HDEL', KEYS[1], 'attempt_count', 'open_attempt', 'started_ms', 'finished_ms', 'expires_ms', 'end_event', 'output', 'output_blob',
-  'usage', 'cost_usd', 'served_by', 'error', 'sources', 'result_warnings', 'delivery')
-if record[5] then
-  -- They are erased with the job, whichever run they belong to.
-  redis.call('HSET', KEYS[1], 'earlier_deliveries', record[6] and record[6] .. ' ' .. record[5] or record[5])
-end
+  'usage', 'cost_usd', 'served_by', 'error', 'sources', 'result_warnings', 'deliveries')
+if record[5] then add_earlier_deliveries(KEYS[1], record[5]) end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'status', 'queued', 'run', run, 'earlier_calls', tonumber(record[4] or '0') + attempts, 'queued_ms', string.format('%.0f', now_ms), 'announced', 1)

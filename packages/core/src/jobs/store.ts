@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { loadScript } from '../redis.ts';
+import { type Delivery, deliveryArguments } from '../webhooks/delivery.ts';
 import type { AttemptOutcome, JobError, JobRecord, JobStatus, TerminalStatus } from './job.ts';
 import { decodeRecord } from './record.ts';
 
@@ -16,8 +17,6 @@ export const jobKey = (id: string): string => `fana:job:${id}`;
 export const eventsKey = (id: string): string => `fana:events:${id}`;
 /** Zset of a tenant's jobs; score: unix µs of acceptance. */
 export const tenantJobsKey = (tenant: string): string => `fana:tenant:${tenant}:jobs`;
-/** Zset of a tenant's webhook deliveries; score: unix ms of their beginning. */
-export const tenantDeliveriesKey = (tenant: string): string => `fana:tenant:${tenant}:deliveries`;
 /** Pub/sub channel of one job: published at every new event. */
 export const jobChannel = (id: string): string => `fana:job:${id}`;
 /** Pub/sub channel on which workers hear the ids of jobs to stop. */
@@ -129,8 +128,6 @@ export type Piece = { id: string; lease: string; attempt: number; number: number
 export const appendDelta = async (redis: Redis, { id, lease, attempt, number, text }: Piece): Promise<boolean> =>
   (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, text, id, number])) === 1;
 
-/** The webhook delivery that an end brings with it; `spec` is JSON (webhooks/delivery.ts). */
-export type Delivery = { id: string; spec: string };
 export type FinishInput = {
   id: string;
   tenant: string;
@@ -141,15 +138,16 @@ export type FinishInput = {
   attempt?: { outcome: AttemptOutcome; error?: JobError };
   lastDelta?: string;
   resultTtlMs: number;
-  delivery?: Delivery | undefined;
+  /** What webhooks are owed (webhooks/publish.ts). */
+  deliveries: Delivery[];
   fields: Record<string, string | number>;
 };
 /** `lost`: someone else ended or holds the job, and nothing was changed. */
 export type FinishReply = { kind: 'finished'; endEventId: string; finishedMs: number; expiresMs: number } | { kind: 'lost'; status: string };
 
-/** Ends a run, once: status, result, last event and webhook delivery in one step. */
+/** Ends a run, once: status, result, last event and webhook deliveries in one step. */
 export const finishJob = async (redis: Redis, input: FinishInput): Promise<FinishReply> => {
-  const { id, attempt, delivery } = input;
+  const { id, attempt } = input;
   const args = [
     id,
     input.lease,
@@ -159,13 +157,12 @@ export const finishJob = async (redis: Redis, input: FinishInput): Promise<Finis
     attempt?.error ? JSON.stringify(attempt.error) : '',
     input.lastDelta ?? '',
     input.resultTtlMs,
-    delivery?.id ?? '',
-    delivery?.spec ?? '',
     input.tenant,
     EVENTS_TTL_SECONDS,
+    ...deliveryArguments(input.deliveries),
     ...Object.entries(input.fields).flat(),
   ];
-  const reply = (await scripts.finish(redis, [jobKey(id), DUE, eventsKey(id), ENDED], args)) as string[];
+  const reply = (await scripts.finish(redis, [jobKey(id), DUE, eventsKey(id)], args)) as string[];
   if (reply[0] !== 'finished') return { kind: 'lost', status: reply[1] ?? '' };
   return { kind: 'finished', endEventId: reply[1] ?? '', finishedMs: Number(reply[2]), expiresMs: Number(reply[3]) };
 };
@@ -201,7 +198,7 @@ export const restartJob = async (redis: Redis, id: string, run: number): Promise
  * itself, so a delivery that is still pending is sent all the same.
  */
 export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord, expired: boolean): Promise<'erased' | 'running' | 'gone'> =>
-  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant), tenantDeliveriesKey(tenant)], [id, run, expired ? 1 : 0])) as
+  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant)], [id, run, expired ? 1 : 0, tenant])) as
     | 'erased'
     | 'running'
     | 'gone';

@@ -1,10 +1,14 @@
 import type { Redis } from 'ioredis';
-import { DUE, ENDED, jobKey, tenantDeliveriesKey } from '../jobs/store.ts';
+import { DUE, ENDED } from '../jobs/store.ts';
 import { loadScript } from '../redis.ts';
 import type { DeliveryAttempt, DeliveryRecord, DeliveryStatus } from './delivery.ts';
 
 const recordScript = loadScript(import.meta.url, './record-delivery.lua');
 const deliveryKey = (id: string): string => `fana:delivery:${id}`;
+/** Hash of what a delivery is about, a job or a batch: its kind is the prefix of its id. */
+const ownerKey = (subject: string): string => `fana:${subject.slice(0, subject.indexOf('_'))}:${subject}`;
+/** Zset of an endpoint's newest deliveries; score: unix ms of their beginning. */
+export const endpointDeliveriesKey = (tenant: string, endpointId: string): string => `fana:tenant:${tenant}:deliveries:${endpointId}`;
 
 /** The sweep looks for the message of a delivery this long after its time. */
 const CHECK_MS = 10_000;
@@ -30,15 +34,24 @@ export const readDelivery = async (redis: Redis, id: string): Promise<DeliveryRe
   };
 };
 
-/** Writes down an attempt and what follows from it. False: it was written down already (a doubled message). */
+/** Writes down an attempt (undefined: the delivery is given up without one) and what follows from it. False: it was written down already (a doubled message). */
 export const recordDelivery = async (
   redis: Redis,
   delivery: DeliveryRecord,
-  attempt: DeliveryAttempt,
+  attempt: DeliveryAttempt | undefined,
   after: { status: DeliveryStatus; nextAttemptMs?: number | undefined },
 ): Promise<boolean> =>
   (await recordScript(
     redis,
-    [deliveryKey(delivery.id), DUE, ENDED, jobKey(delivery.spec.jobId), tenantDeliveriesKey(delivery.spec.tenant)],
-    [delivery.id, attempt.number, JSON.stringify(attempt), after.status, after.nextAttemptMs ?? '', CHECK_MS, delivery.spec.jobId, KEPT_SECONDS],
+    [deliveryKey(delivery.id), DUE, ENDED, ownerKey(delivery.spec.subject), endpointDeliveriesKey(delivery.spec.tenant, delivery.spec.endpointId)],
+    [
+      delivery.id,
+      delivery.attempts.length + 1,
+      attempt ? JSON.stringify(attempt) : '',
+      after.status,
+      after.nextAttemptMs ?? '',
+      CHECK_MS,
+      delivery.spec.subject,
+      KEPT_SECONDS,
+    ],
   )) === 1;

@@ -15,7 +15,7 @@ afterEach(() => {
 const BODY = JSON.stringify({ id: 'evt_1', type: 'job.completed' });
 const deliveryTo = (url: string, made = 0): DeliveryRecord => ({
   id: 'whd_1',
-  spec: { tenant: 'default', endpointId: 'default', url, eventId: 'evt_1', type: 'job.completed', jobId: 'job_1', body: BODY },
+  spec: { tenant: 'default', endpointId: 'default', url, eventId: 'evt_1', type: 'job.completed', subject: 'job_1', body: BODY },
   status: 'pending',
   attempts: Array.from({ length: made }, (_, at) => ({ number: at + 1, at: 0, status: 500, error: null, durationMs: 1 })),
   createdMs: 0,
