@@ -35,7 +35,7 @@ it('takes every queue name of the contract, `all`, and a name twice; serves thos
 
 it('shows the real defaults', () => {
   // An example there, not a default: unset means what the host and port give, or the vendor's own address.
-  const examples = ['FANA_PUBLIC_URL', 'GROQ_BASE_URL', 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL'];
+  const examples = ['FANA_PUBLIC_URL', 'GROQ_BASE_URL', 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL', 'FANA_PROVIDER_LIMITS'];
   const shown = lines.filter(([, name]) => !examples.includes(name ?? '')).map(([, name, value]) => `${name}=${value}`);
   expect(loadConfig({ ...parseEnv(shown.join('\n')), ...SECRETS })).toEqual(loadConfig(SECRETS));
 });

@@ -33,6 +33,7 @@ const start = async (): Promise<void> => {
     keeper.stopAll('shutdown');
     await phase('give back', GIVE_BACK_MS, () => drained);
     keeper.close();
+    deps.pacer.close();
     await phase('close', 2000, async () => {
       await deps.queues.close();
       for (const connection of [redis, bull, subscriber]) connection.disconnect();

@@ -55,7 +55,11 @@ export const failRun = async (deps: Deps, run: ClaimedRun, error: AppError): Pro
   if (reason && !(reason === 'shutdown' && hasEndedByItself(run, error))) return stopRun(deps, run, error, reason);
   const verdict = judge(job, attempts, error, deps.now());
   const attempt = openAttempt(attempts) ? { outcome: verdict.outcome, error: toJobError(error) } : undefined;
-  if (verdict.kind === 'retry') return releaseRun(deps, run, verdict.delayMs, attempt);
+  if (verdict.kind === 'retry') {
+    const fate = await releaseRun(deps, run, verdict, attempt);
+    // It had its turn in the queue: back before everything that waits there, but at its time.
+    return error.code === 'provider_paused' && fate.againInMs !== undefined ? { ...fate, isFirst: true } : fate;
+  }
   await endRun(deps, run, { status: verdict.status, error: verdict.error, ...(attempt && { attempt }) });
   return DONE;
 };
@@ -74,7 +78,7 @@ const stopRun = async (deps: Deps, run: ClaimedRun, error: AppError, reason: Exc
   const outcome: AttemptOutcome = mayBeDone && run.job.spec.type === 'image' ? 'unknown' : 'cancelled';
   const attempt = openAttempt(run.attempts) && { outcome };
   if (reason === 'shutdown') {
-    if (outcome !== 'unknown') return releaseRun(deps, run, 0, attempt);
+    if (outcome !== 'unknown') return releaseRun(deps, run, { delayMs: 0, isPause: false }, attempt);
     await endRun(deps, run, { status: 'unknown_outcome', error: UNKNOWN_OUTCOME, ...(attempt && { attempt }) });
     return DONE;
   }
@@ -83,12 +87,17 @@ const stopRun = async (deps: Deps, run: ClaimedRun, error: AppError, reason: Exc
   return DONE;
 };
 
-const releaseRun = async (deps: Deps, run: ClaimedRun, delayMs: number, attempt: Ending['attempt']): Promise<MessageFate> => {
+type Delay = { delayMs: number; isPause: boolean };
+
+const releaseRun = async (deps: Deps, run: ClaimedRun, { delayMs, isPause }: Delay, attempt: Ending['attempt']): Promise<MessageFate> => {
   const { job, hold } = run;
   // A pause never outlasts the deadline: the job is to fail then, not later.
   const deadline = deadlineMs(job);
   const againInMs = deadline === undefined ? delayMs : Math.max(0, Math.min(delayMs, deadline - deps.now()));
-  const released = await persist(hold, () => releaseJob(deps.redis, { id: job.id, lease: hold.lease, delayMs: againInMs, ...(attempt && { attempt }) }));
+  const waitedMs = (job.waitedMs ?? 0) + (isPause ? againInMs : 0);
+  const released = await persist(hold, () =>
+    releaseJob(deps.redis, { id: job.id, lease: hold.lease, delayMs: againInMs, waitedMs, ...(attempt && { attempt }) }),
+  );
   if (released === 'released') return { againInMs };
   if (released === 'cancelling') await endRun(deps, run, { status: 'cancelled', ...(attempt && { attempt }) });
   return DONE;

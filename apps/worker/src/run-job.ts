@@ -6,6 +6,8 @@ import { type Attempt, countedAttempts, deadlineMs, type JobError, type JobRecor
 import { keptPictures } from '@fana/core/jobs/kept-pictures.ts';
 import { readInput } from '@fana/core/jobs/long-texts.ts';
 import { beginAttempt, claimJob, settleAttempt } from '@fana/core/jobs/store.ts';
+import { paced } from '@fana/core/providers/pacing/paced.ts';
+import type { CallOptions, Target } from '@fana/core/providers/provider.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
 import { detectLanguage } from '@fana/core/triggers/language.ts';
 import type { Hold, LeaseKeeper } from './leases.ts';
@@ -84,30 +86,21 @@ const exhausted = (attempts: Attempt[]): JobError => ({
   message: `All ${MAX_ATTEMPTS} attempts were used up. The last one: ${attempts.at(-1)?.error?.message ?? 'no error was written down.'}`,
 });
 
-/** Makes provider calls, each with its line in the ledger first. */
+/** A run gives its slot back when its turn is further away than this (contract: waiting holds no slot for long). */
+const MAX_TURN_MS = 5000;
+
+/** Makes provider calls, each when it is its turn and with its line in the ledger first. */
 const caller =
   (deps: Deps, run: ClaimedRun, output: OutputStream): Run['call'] =>
   async (targets, call) => {
-    const { job, hold, attempts } = run;
     for (const [at, target] of targets.entries()) {
-      const begun = await beginAttempt(deps.redis, job.id, hold.lease, target.provider.name, target.model);
-      if (begun.kind === 'lost') hold.stop('lost');
-      if (begun.kind === 'cancelling') hold.stop('cancel');
-      if (begun.kind !== 'begun') throw new AppError('lease_lost', 'The run was stopped before its call.');
-      const open: Attempt = {
-        number: begun.number,
-        provider: target.provider.name,
-        model: target.model,
-        startedAt: deps.now() / 1000,
-        finishedAt: null,
-        outcome: null,
-        error: null,
-      };
-      attempts.push(open);
-      output.restart(begun.number);
       try {
-        if (hold.signal.aborted) throw new AppError('cancelled', 'The run was stopped before its call.', { provider: { outcome: 'not_sent' } });
-        const result = await call(target, hold.signal);
+        const result = await inTurn(deps, run, target, async (options) => {
+          const open = await openAttempt(deps, run, target);
+          output.restart(open.number);
+          if (options.signal.aborted) throw new AppError('cancelled', 'The run was stopped before its call.', { provider: { outcome: 'not_sent' } });
+          return await call(target, options);
+        });
         run.isAnswered = true;
         return { result, target };
       } catch (thrown) {
@@ -115,9 +108,46 @@ const caller =
         if (error.code !== 'provider_model_missing' || at === targets.length - 1) throw error;
         // The account lacks this model: remembered, so that the next job asks its successor first.
         deps.providers.noteMissing(target.provider.name, target.model);
-        open.outcome = 'failed';
-        await persist(hold, () => settleAttempt(deps.redis, job.id, hold.lease, 'failed', toJobError(error)));
+        await settleMissing(deps, run, error);
       }
     }
     throw new AppError('model_not_available', 'No provider serves this model.', { param: 'model' });
   };
+
+/** Waiting costs no attempt; how long it took is kept on the record. @throws AppError `provider_paused` when it would hold its slot for too long. */
+const inTurn = async <T>(deps: Deps, { job, hold }: ClaimedRun, { provider, model }: Target, call: (options: CallOptions) => Promise<T>): Promise<T> => {
+  const askedMs = deps.now();
+  const { type, parameters } = job.spec;
+  const images = type !== 'image' ? 0 : typeof parameters['n'] === 'number' ? parameters['n'] : 1;
+  let isWaiting = true;
+  const noteWait = (): void => {
+    if (isWaiting) job.waitedMs = (job.waitedMs ?? 0) + deps.now() - askedMs;
+    isWaiting = false;
+  };
+  const wanted = { provider: provider.name, model, class: 'interactive', images, maxWaitMs: MAX_TURN_MS, signal: hold.signal } as const;
+  try {
+    return await paced(deps.pacer, wanted, (options) => {
+      noteWait();
+      return call(options);
+    });
+  } finally {
+    noteWait();
+  }
+};
+
+/** Writes the line of a call into the ledger. @throws AppError `lease_lost` when the run is not to go on. */
+const openAttempt = async (deps: Deps, { job, hold, attempts }: ClaimedRun, { provider, model }: Target): Promise<Attempt> => {
+  const begun = await beginAttempt(deps.redis, job.id, hold.lease, provider.name, model);
+  if (begun.kind === 'lost') hold.stop('lost');
+  if (begun.kind === 'cancelling') hold.stop('cancel');
+  if (begun.kind !== 'begun') throw new AppError('lease_lost', 'The run was stopped before its call.');
+  const open: Attempt = { number: begun.number, provider: provider.name, model, startedAt: deps.now() / 1000, finishedAt: null, outcome: null, error: null };
+  attempts.push(open);
+  return open;
+};
+
+const settleMissing = async (deps: Deps, { job, hold, attempts }: ClaimedRun, error: AppError): Promise<void> => {
+  const open = attempts.at(-1);
+  if (open) open.outcome = 'failed';
+  await persist(hold, () => settleAttempt(deps.redis, job.id, hold.lease, 'failed', toJobError(error)));
+};

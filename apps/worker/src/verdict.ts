@@ -1,9 +1,10 @@
-import { type AppError, ERRORS } from '@fana/core/errors.ts';
+import { AppError, ERRORS } from '@fana/core/errors.ts';
 import { type Attempt, type AttemptOutcome, countedAttempts, type JobError, type JobRecord, MAX_ATTEMPTS, type TerminalStatus } from '@fana/core/jobs/job.ts';
 
 /** What becomes of a run whose processor threw. */
 export type Verdict =
-  | { kind: 'retry'; outcome: AttemptOutcome; error: JobError; delayMs: number }
+  /** `isPause`: the delay is a wait for the provider. */
+  | { kind: 'retry'; outcome: AttemptOutcome; error: JobError; delayMs: number; isPause: boolean }
   | { kind: 'end'; status: TerminalStatus; outcome: AttemptOutcome; error: JobError };
 
 const RETRY_BASE_MS = 1000;
@@ -15,7 +16,10 @@ const MAX_FREE_MS = 24 * 3600 * 1000;
 export const backoffMs = (round: number, random: () => number = Math.random): number =>
   Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** (round - 1)) * (0.75 + random() / 2);
 
-const isPause = (error: AppError): boolean => error.code === 'provider_rate_limited' || error.code === 'provider_overloaded';
+const isPause = ({ code }: AppError): boolean => code === 'provider_rate_limited' || code === 'provider_overloaded' || code === 'provider_paused';
+
+/** What a job that is not made to wait any longer says: why the provider could not be asked, not that we did not ask. */
+const shownError = (error: AppError): AppError => (error.code === 'provider_paused' && error.cause instanceof AppError ? error.cause : error);
 
 const outcomeOf = (error: AppError): AttemptOutcome => {
   if (error.code === 'provider_refused') return 'refused';
@@ -42,12 +46,15 @@ export const UNKNOWN_OUTCOME: JobError = {
 /** The error of a run whose `deadline_seconds` have passed. */
 export const DEADLINE_EXCEEDED: JobError = { code: 'deadline_exceeded', message: 'The job did not end before its deadline.' };
 
+type Judged = Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs' | 'startedMs' | 'waitedMs'>;
+
 /**
  * Decides after a failure (promises 1 to 3). `attempts` are those of this run, the failed one included.
- * An image call of unknown outcome is held; refusals and bad requests end the job; pauses cost no attempt; the rest is retried up to `MAX_ATTEMPTS`.
+ * An image call of unknown outcome is held; refusals and bad requests end the job; pauses cost no attempt, and are waited out as long as the
+ * job's budget for them lasts; the rest is retried up to `MAX_ATTEMPTS`.
  */
-export const judge = (job: Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs' | 'startedMs'>, attempts: Attempt[], error: AppError, nowMs: number): Verdict => {
-  const jobError = toJobError(error);
+export const judge = (job: Judged, attempts: Attempt[], error: AppError, nowMs: number): Verdict => {
+  const jobError = toJobError(shownError(error));
   const outcome = outcomeOf(error);
   if (outcome === 'unknown' && job.spec.type === 'image') return { kind: 'end', status: 'unknown_outcome', outcome, error: UNKNOWN_OUTCOME };
   const failed: Verdict = { kind: 'end', status: 'failed', outcome, error: jobError };
@@ -62,5 +69,11 @@ export const judge = (job: Pick<JobRecord, 'spec' | 'createdMs' | 'queuedMs' | '
   const round = outcome === 'paused' ? attempts.filter((attempt) => attempt.outcome === 'paused').length + 1 : Math.max(1, counted);
   // A reply that asks for years must not keep the job from ever ending.
   const askedMs = Math.min(error.retryAfterMs ?? 0, MAX_FREE_MS);
-  return { kind: 'retry', outcome, error: jobError, delayMs: Math.max(askedMs, backoffMs(round)) };
+  // The pacer's word is the time itself: nothing was asked, so there is nothing to back off from.
+  const delayMs = error.code === 'provider_paused' ? askedMs : Math.max(askedMs, backoffMs(round));
+  const { pauseBudgetMs } = job.spec;
+  if (isPause(error) && pauseBudgetMs !== undefined && (job.waitedMs ?? 0) + delayMs > pauseBudgetMs) {
+    return { ...failed, error: { ...jobError, retryAfterMs: Math.ceil(delayMs) } };
+  }
+  return { kind: 'retry', outcome, error: jobError, delayMs, isPause: isPause(error) };
 };

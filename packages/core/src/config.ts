@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type ProviderLimits, providerLimits } from './provider-limits.ts';
 
 /** The queues a worker can serve now. */
 export const QUEUE_NAMES = ['chat', 'image', 'vision', 'webhook'] as const;
@@ -56,6 +57,7 @@ const schema = z.object({
   FANA_RESULT_TTL_SECONDS: withDefault(integer(1, 31_536_000), 604_800),
   FANA_BLOB_TTL_SECONDS: withDefault(integer(1, 315_360_000), 2_592_000),
   FANA_SYSTEM_PROMPT: withDefault(z.string().max(100_000), 'You are a helpful assistant. Answer in the language of the user.'),
+  FANA_PROVIDER_LIMITS: optional(providerLimits),
   FANA_TRIGGER_MODEL: optional(z.string()),
   LOG_LEVEL: withDefault(z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { error: 'must be a pino level' }), 'info'),
 });
@@ -76,6 +78,7 @@ const group = (env: z.output<typeof schema>) => ({
     openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
     anthropic: { apiKey: env.ANTHROPIC_API_KEY, baseUrl: env.ANTHROPIC_BASE_URL },
   },
+  pacing: { limits: env.FANA_PROVIDER_LIMITS ?? ({} as ProviderLimits) },
   worker: {
     queues: env.FANA_WORKER_QUEUES,
     concurrency: {

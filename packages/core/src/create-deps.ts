@@ -4,6 +4,7 @@ import { createLocalBlobs } from './blobs/local.ts';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import type { Logger } from './logger.ts';
+import { createPacer } from './providers/pacing/pacer.ts';
 import { createRegistry } from './providers/registry.ts';
 import { createQueues } from './queues.ts';
 import { createEndpointDirectory } from './webhooks/endpoint-directory.ts';
@@ -30,5 +31,6 @@ export const createDeps = ({ config, logger, redis, queueConnection, queueTimeou
   blobs: createLocalBlobs(join(config.dataDir, 'blobs')),
   providers: createRegistry(config),
   endpoints: createEndpointDirectory({ redis, subscriber, now: Date.now }),
+  pacer: createPacer({ redis, config }),
   now: Date.now,
 });

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { BlobStore } from './blobs/blob.ts';
 import type { Config } from './config.ts';
 import type { Logger } from './logger.ts';
+import type { Pacer } from './providers/pacing/pacer.ts';
 import type { Registry } from './providers/provider.ts';
 import type { Queues } from './queues.ts';
 import type { EndpointDirectory } from './webhooks/endpoint-directory.ts';
@@ -16,6 +17,8 @@ export type Deps = {
   providers: Registry;
   /** The webhook endpoints of every tenant, as far as this process knows them. */
   endpoints: EndpointDirectory;
+  /** Every provider call waits here for its turn, across all processes. */
+  pacer: Pacer;
   /** Unix milliseconds. */
   now: () => number;
 };

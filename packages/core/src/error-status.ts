@@ -35,6 +35,7 @@ export const STATUS = {
   lease_lost: 500,
   result_not_stored: 500,
   storage_error: 503,
+  provider_paused: 429,
   provider_rate_limited: 429,
   provider_overloaded: 503,
   provider_unavailable: 502,

@@ -36,6 +36,7 @@ export const ERRORS = {
   result_not_stored: { retryable: false, type: 'server_error' },
   storage_error: { retryable: true, type: 'server_error' },
   // What a provider can answer
+  provider_paused: { retryable: true, type: 'rate_limit_error' },
   provider_rate_limited: { retryable: true, type: 'rate_limit_error' },
   provider_overloaded: { retryable: true, type: 'server_error' },
   provider_unavailable: { retryable: true, type: 'server_error' },

@@ -25,6 +25,7 @@ export const testDeps = (redisUrl: string, overrides: Record<string, string> = {
     ...deps,
     connections: { redis, bull },
     async close() {
+      deps.pacer.close();
       await deps.queues.close();
       redis.disconnect();
       bull.disconnect();

@@ -1,6 +1,6 @@
 import type { Deps } from '@fana/core/deps.ts';
 import type { ImageOutput, JobInput, JobRecord, Source, TextOutput, Usage } from '@fana/core/jobs/job.ts';
-import type { Target } from '@fana/core/providers/provider.ts';
+import type { CallOptions, Target } from '@fana/core/providers/provider.ts';
 import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
 
 /** What a processor may do while it holds a job: see `runJob`. */
@@ -13,10 +13,10 @@ export type Run = {
   /** Aborted by cancel, shutdown, deadline and the loss of the lease. */
   signal: AbortSignal;
   /**
-   * Makes one provider call: its line is in the ledger before `call` runs. Serves the targets in order: the next one only when the
-   * account lacks the model before it.
+   * Makes one provider call, when it is its turn: its line is in the ledger before `call` runs, which passes `options` on to the provider.
+   * Serves the targets in order: the next one only when the account lacks the model before it.
    */
-  call: <T>(targets: Target[], call: (target: Target, signal: AbortSignal) => Promise<T>) => Promise<{ result: T; target: Target }>;
+  call: <T>(targets: Target[], call: (target: Target, options: CallOptions) => Promise<T>) => Promise<{ result: T; target: Target }>;
   /** Writes down something that was paid for, however long Redis takes no writes: see persist.ts. */
   persist: <T>(step: () => Promise<T>) => Promise<T>;
   /** Publishes a piece of output text. */

@@ -62,9 +62,9 @@ const addPictures = (turns: ChatMessage[], pictures: PictureBytes[], detail: unk
 export const callForText = async (deps: Deps, run: Run, messages: ChatMessage[]): Promise<ProcessResult> => {
   const { job } = run;
   const { detail: _detail, ...parameters } = job.spec.parameters;
-  const { result, target } = await run.call(deps.providers.targets(job.spec.model, job.spec.type), (to, signal) => {
+  const { result, target } = await run.call(deps.providers.targets(job.spec.model, job.spec.type), (to, options) => {
     if (!to.provider.chat) throw new Error(`provider ${to.provider.name} has no chat`);
-    return to.provider.chat({ model: to.model, messages, parameters }, { signal, onDelta: run.emit });
+    return to.provider.chat({ model: to.model, messages, parameters }, { ...options, onDelta: run.emit });
   });
   // At least one piece is always published.
   if (result.text === '') run.emit('');

@@ -152,6 +152,8 @@ export type JobRecord = {
   /** When the current run was queued, if it is not the first. */
   queuedMs?: number;
   startedMs?: number;
+  /** How long this run has waited for providers: their pauses, and its turn at their pace. */
+  waitedMs?: number;
   finishedMs?: number;
   expiresMs?: number;
   attempts: Attempt[];

@@ -28,6 +28,7 @@ export const decodeRecord = (id: string, hash: Record<string, string>): JobRecor
     cancelRequested: hash['status'] === 'cancelling',
     ...(hash['queued_ms'] !== undefined && { queuedMs: Number(hash['queued_ms']) }),
     ...(hash['started_ms'] !== undefined && { startedMs: Number(hash['started_ms']) }),
+    ...(hash['waited_ms'] !== undefined && { waitedMs: Number(hash['waited_ms']) }),
     ...(hash['finished_ms'] !== undefined && { finishedMs: Number(hash['finished_ms']) }),
     ...(hash['expires_ms'] !== undefined && { expiresMs: Number(hash['expires_ms']) }),
     ...(hash['language'] !== undefined && { language: hash['language'] }),

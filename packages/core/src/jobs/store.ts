@@ -167,14 +167,15 @@ export const finishJob = async (redis: Redis, input: FinishInput): Promise<Finis
   return { kind: 'finished', endEventId: reply[1] ?? '', finishedMs: Number(reply[2]), expiresMs: Number(reply[3]) };
 };
 
-export type ReleaseInput = { id: string; lease: string; attempt?: { outcome: AttemptOutcome; error?: JobError }; delayMs: number };
+/** `waitedMs`: what the record keeps as its `waitedMs`, this delay included if it is a provider's. */
+export type ReleaseInput = { id: string; lease: string; attempt?: { outcome: AttemptOutcome; error?: JobError }; delayMs: number; waitedMs?: number };
 
 /** Gives a run back to the queue. `cancelling`: it is to be ended instead, and nothing was changed. */
-export const releaseJob = async (redis: Redis, { id, lease, attempt, delayMs }: ReleaseInput): Promise<'released' | 'lost' | 'cancelling'> =>
+export const releaseJob = async (redis: Redis, { id, lease, attempt, delayMs, waitedMs = 0 }: ReleaseInput): Promise<'released' | 'lost' | 'cancelling'> =>
   (await scripts.release(
     redis,
     [jobKey(id), DUE, eventsKey(id)],
-    [id, lease, attempt?.outcome ?? '', attempt?.error ? JSON.stringify(attempt.error) : '', Math.ceil(delayMs), FIRST_CHECK_MS],
+    [id, lease, attempt?.outcome ?? '', attempt?.error ? JSON.stringify(attempt.error) : '', Math.ceil(delayMs), FIRST_CHECK_MS, Math.ceil(waitedMs)],
   )) as 'released' | 'lost' | 'cancelling';
 
 export type LeaseState = 'held' | 'cancelling' | 'lost';

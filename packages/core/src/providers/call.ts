@@ -1,4 +1,5 @@
 import type { Agent, Dispatcher } from 'undici';
+import type { CallOptions } from './provider.ts';
 import { collecting, type Reply, type Sink, streaming } from './reply-body.ts';
 
 /** Time and size limits of one call. */
@@ -67,6 +68,9 @@ const encode = async (init: RequestInit): Promise<{ headers: Record<string, stri
   return { headers, body: Buffer.from(await encoded.arrayBuffer()) };
 };
 
+/** Who hears of a request: `done` when it has ended, however. */
+type Hooks = { onReply: CallOptions['onReply'] | undefined; done: () => void };
+
 /** Follows one request through the dispatcher and keeps `state` true at every moment. */
 class CallHandler implements Dispatcher.DispatchHandler {
   readonly response: Promise<Response>;
@@ -74,20 +78,20 @@ class CallHandler implements Dispatcher.DispatchHandler {
   readonly #reject: (error: Error) => void;
   readonly #state: CallState;
   readonly #limits: Limits;
-  readonly #done: () => void;
+  readonly #hooks: Hooks;
   #controller: Dispatcher.DispatchController | undefined;
   #sink: Sink | undefined;
   #received = 0;
   #settled = false;
 
-  constructor(state: CallState, limits: Limits, done: () => void) {
+  constructor(state: CallState, limits: Limits, hooks: Hooks) {
     const { promise, resolve, reject } = Promise.withResolvers<Response>();
     this.response = promise;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#state = state;
     this.#limits = limits;
-    this.#done = done;
+    this.#hooks = hooks;
   }
 
   /** Gives the call up. One that is not written yet never will be: `onRequestStart` sees it. */
@@ -110,6 +114,7 @@ class CallHandler implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     const headers = headersOf(raw);
     this.#state.reply = { status, headers };
+    this.#hooks.onReply?.(status, headers);
     const events = status < 300 && (headers.get('content-type') ?? '').startsWith('text/event-stream');
     this.#sink = events
       ? streaming(status, headers, { resume: () => controller.resume(), abandon: () => this.#abandon(controller) })
@@ -129,7 +134,7 @@ class CallHandler implements Dispatcher.DispatchHandler {
     this.#state.complete = true;
     const response = this.#sink?.end();
     if (response) this.#resolve(response);
-    this.#done();
+    this.#hooks.done();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
@@ -143,7 +148,7 @@ class CallHandler implements Dispatcher.DispatchHandler {
     this.#settled = true;
     this.#reject(error);
     this.#sink?.fail(error);
-    this.#done();
+    this.#hooks.done();
   }
 
   /** The reader has all it wants: the rest is let through for a moment, then the connection is given up. */
@@ -155,10 +160,10 @@ class CallHandler implements Dispatcher.DispatchHandler {
 }
 
 /**
- * Prepares one call. `signal` gives it up: before the request is written nothing is sent, after it the connection is cut at once.
+ * Prepares one call. The options' `signal` gives it up: before the request is written nothing is sent, after it the connection is cut at once.
  * The SDK is not given `signal` itself, so that a reply that is complete is never thrown away.
  */
-export const createCall = (agent: Agent, limits: Limits, signal: AbortSignal): Call => {
+export const createCall = (agent: Agent, limits: Limits, { signal, onReply }: CallOptions): Call => {
   const state: CallState = { written: false, complete: false };
   const send = async (input: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
     const url = new URL(input instanceof Request ? input.url : input);
@@ -166,10 +171,13 @@ export const createCall = (agent: Agent, limits: Limits, signal: AbortSignal): C
     const onAbort = (): void => handler.stop('aborted');
     const onDrop = (): void => handler.stop('dropped');
     const timer = setTimeout(() => handler.stop('total'), limits.totalMs);
-    const handler = new CallHandler(state, limits, () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      init.signal?.removeEventListener('abort', onDrop);
+    const handler = new CallHandler(state, limits, {
+      onReply,
+      done: () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        init.signal?.removeEventListener('abort', onDrop);
+      },
     });
     signal.addEventListener('abort', onAbort);
     init.signal?.addEventListener('abort', onDrop);

@@ -1,8 +1,9 @@
 import { Agent } from 'undici';
 import { type Call, createCall, type Limits } from './call.ts';
+import type { CallOptions } from './provider.ts';
 
-/** The one way of providers to the network: `begin` prepares one call under `limits`, given up by `signal`. */
-export type Upstream = { begin: (limits: Limits, signal: AbortSignal) => Call };
+/** The one way of providers to the network: `begin` prepares one call under `limits`, given up by its `signal`. */
+export type Upstream = { begin: (limits: Limits, options: CallOptions) => Call };
 
 /** How long connecting may take. */
 const CONNECT_MS = 10_000;
@@ -16,5 +17,5 @@ export const createUpstream = (connectMs: number = CONNECT_MS): Upstream => {
   const kept = new Agent({ ...options, pipelining: 1 });
   // 0 closes each connection after its one reply.
   const single = new Agent({ ...options, pipelining: 0 });
-  return { begin: (limits, signal) => createCall(limits.ownConnection ? single : kept, limits, signal) };
+  return { begin: (limits, options) => createCall(limits.ownConnection ? single : kept, limits, options) };
 };

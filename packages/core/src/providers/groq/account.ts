@@ -1,12 +1,13 @@
 import Groq from 'groq-sdk';
 import type { CallState, Limits } from '../call.ts';
 import type { Account } from '../errors.ts';
+import type { CallOptions } from '../provider.ts';
 import type { Upstream } from '../upstream.ts';
 
 export type GroqSettings = { apiKey: string; baseUrl?: string | undefined };
 
 /** A Groq account: `begin` gives a client for one call that goes through our upstream. */
-export type GroqAccount = Account & { begin: (signal: AbortSignal) => { client: Groq; state: CallState } };
+export type GroqAccount = Account & { begin: (options: CallOptions) => { client: Groq; state: CallState } };
 
 /** The SDK's own limit is out of the way: ours are in the upstream. */
 const SDK_TIMEOUT_MS = 3_600_000;
@@ -24,8 +25,8 @@ export const createAccount = ({ apiKey, baseUrl }: GroqSettings, upstream: Upstr
     label: 'Groq',
     keyVariable: 'GROQ_API_KEY',
     apiKey,
-    begin(signal) {
-      const { fetch, state } = upstream.begin(limits, signal);
+    begin(options) {
+      const { fetch, state } = upstream.begin(limits, options);
       return { client: base.withOptions({ fetch }), state };
     },
   };

@@ -12,7 +12,7 @@ const WITH_USAGE = { stream_options: { include_usage: true } };
 /** One `POST /openai/v1/chat/completions`, streamed. See `Provider.chat` for what it throws. */
 export const groqChat = async (account: GroqAccount, request: ChatRequest, options: CallOptions): Promise<ChatResult> => {
   const parameters = translateParameters(familyOf('groq', request.model, 'any-chat'), request.model, request.parameters);
-  const { client, state } = account.begin(options.signal);
+  const { client, state } = account.begin(options);
   try {
     const body: ChatCompletionCreateParamsStreaming = {
       ...parameters,

@@ -2,6 +2,7 @@ import OpenAI from 'openai';
 import type { CallState, Limits } from '../call.ts';
 import type { Account } from '../errors.ts';
 import { CHAT_LIMITS, imageLimits } from '../limits.ts';
+import type { CallOptions } from '../provider.ts';
 import type { Upstream } from '../upstream.ts';
 
 export type OpenaiSettings = { apiKey: string; baseUrl?: string | undefined };
@@ -15,7 +16,7 @@ export const DEFAULT_LIMITS: ProviderLimits = { chat: CHAT_LIMITS, image: imageL
 export type OpenaiAccount = Account & {
   limits: ProviderLimits;
   upstream: Upstream;
-  begin: (limits: Limits, signal: AbortSignal) => { client: OpenAI; state: CallState };
+  begin: (limits: Limits, options: CallOptions) => { client: OpenAI; state: CallState };
 };
 
 /** The SDK's own limit is out of the way: ours are in the upstream. */
@@ -41,8 +42,8 @@ export const createAccount = ({ apiKey, baseUrl }: OpenaiSettings, upstream: Ups
     apiKey,
     limits,
     upstream,
-    begin(callLimits, signal) {
-      const { fetch, state } = upstream.begin(callLimits, signal);
+    begin(callLimits, options) {
+      const { fetch, state } = upstream.begin(callLimits, options);
       return { client: base.withOptions({ fetch }), state };
     },
   };

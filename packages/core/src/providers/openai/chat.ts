@@ -9,7 +9,7 @@ import type { OpenaiAccount } from './account.ts';
 /** One `POST /chat/completions`, streamed. See `Provider.chat` for what it throws. */
 export const openaiChat = async (account: OpenaiAccount, request: ChatRequest, options: CallOptions): Promise<ChatResult> => {
   const parameters = translateParameters(familyOf('openai', request.model, 'any-chat'), request.model, request.parameters);
-  const { client, state } = account.begin(account.limits.chat, options.signal);
+  const { client, state } = account.begin(account.limits.chat, options);
   try {
     const body: OpenAI.ChatCompletionCreateParamsStreaming = {
       ...parameters,

@@ -32,7 +32,7 @@ const DOWNLOAD_WAIT_MS = 300;
 export type ImageCall = { account: OpenaiAccount; n: number; signal: AbortSignal };
 
 const fetchLink = async ({ account, n, signal }: ImageCall, url: string): Promise<Buffer> => {
-  const { fetch } = account.upstream.begin(account.limits.image(n), signal);
+  const { fetch } = account.upstream.begin(account.limits.image(n), { signal });
   const reply = await fetch(url);
   if (!reply.ok) throw badResponse(account, `a picture link that answers ${reply.status}`);
   return Buffer.from(await reply.arrayBuffer());

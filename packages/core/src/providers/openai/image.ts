@@ -44,7 +44,7 @@ const post = (client: OpenAI, { model, pictures }: ImageRequest, { prompt, param
 /** One `POST /images/generations`, or `/images/edits` when pictures are given. See `Provider.image` for what it throws. */
 export const openaiImage = async (account: OpenaiAccount, request: ImageRequest, options: CallOptions): Promise<ImageResult> => {
   const said = say(request);
-  const { client, state } = account.begin(account.limits.image(said.n), options.signal);
+  const { client, state } = account.begin(account.limits.image(said.n), options);
   try {
     const reply = await post(client, request, said);
     return { ...(await readImageReply({ account, n: said.n, signal: options.signal }, reply)), model: request.model };
