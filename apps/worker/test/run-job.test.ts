@@ -185,8 +185,11 @@ describe('a run that is stopped between its ledger line and its call', () => {
       calls++;
       return PICTURE;
     };
+    // Read first to wait for its turn, then for the line in the ledger.
+    let reads = 0;
     const name = () => {
-      hold().stop(reason);
+      reads++;
+      if (reads === 2) hold().stop(reason);
       return 'openai' as const;
     };
     const fate = await run(id, { image }, { as, name });

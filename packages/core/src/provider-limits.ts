@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** What an account may ask of one model; unset = not configured. */
 export type ModelLimits = { requestsPerMinute?: number | undefined; imagesPerMinute?: number | undefined };
 /** By provider and model; `*` stands for every model of the provider that has no line of its own. */
-export type ProviderLimits = Partial<Record<'groq' | 'openai' | 'anthropic', Record<string, ModelLimits>>>;
+export type ProviderLimits = { [Provider in 'groq' | 'openai' | 'anthropic']?: Record<string, ModelLimits> | undefined };
 
 const perMinute = z.number({ error: 'must be a number' }).positive('must be above 0').optional();
 const modelLimits = z

@@ -11,3 +11,14 @@ local run = tonumber(record[2]) + 1
 local attempts = tonumber(record[3] or '0')
 for number = 1, attempts do redis.call('HDEL', KEYS[1], 'attempt:' .. number) end
 redis.call('HDEL', KEYS[1], 'attempt_count', 'open_attempt', 'started_ms', 'finished_ms', 'expires_ms', 'end_event', 'output', 'output_blob',
+  'waited_ms', 'usage', 'cost_usd', 'served_by', 'error', 'sources', 'result_warnings', 'deliveries')
+if record[5] then add_earlier_deliveries(KEYS[1], record[5]) end
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], 'status', 'queued', 'run', run, 'earlier_calls', tonumber(record[4] or '0') + attempts, 'queued_ms', string.format('%.0f', now_ms), 'announced', 1)
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('ZADD', KEYS[2], string.format('%.0f', now_ms + tonumber(ARGV[2])), ARGV[1])
+redis.call('DEL', KEYS[3])
+redis.call('XADD', KEYS[3], '*', 'type', 'job.queued', 'attempt', 1, 'at', string.format('%.0f', now_ms))
+redis.call('PUBLISH', 'fana:job:' .. ARGV[1], '')
+return { 'retried', run }

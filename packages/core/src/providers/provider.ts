@@ -30,8 +30,7 @@ export type ImageResult = { images: MadePicture[]; usage: Usage; model: string }
  * What every call is given: `signal` aborts the upstream request; `onDelta` hears text as it comes; `onReply` hears the head of the reply,
  * once and whatever its status, as soon as it is there.
  */
-export type CallOptions = { signal: AbortSignal; onDelta?: (text: string) => void; onReply?: OnReply };
-export type OnReply = (status: number, headers: Headers) => void;
+export type CallOptions = { signal: AbortSignal; onDelta?: (text: string) => void; onReply?: (status: number, headers: Headers) => void };
 
 /**
  * One provider account. Each function makes exactly one upstream request (no retries of its own: the queue retries).

@@ -23,7 +23,7 @@ export type PaceOutcome =
   | { kind: 'unused' };
 
 /** Leave to make one call. `done` is called exactly once, whatever became of it, and never throws. */
-export type Permit = { done: (outcome: PaceOutcome) => void };
+type Permit = { done: (outcome: PaceOutcome) => void };
 
 export type PaceRequest = {
   provider: ProviderName;
