@@ -5,7 +5,7 @@ const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const random22 = customAlphabet(BASE62, 22);
 
 /** What an id is of; the contract lists more, which join with their features. */
-export type IdPrefix = 'job' | 'resp' | 'batch' | 'file' | 'blob' | 'key' | 'whe' | 'evt' | 'whd' | 'req' | 'lease';
+export type IdPrefix = 'job' | 'resp' | 'msg' | 'fc' | 'batch' | 'file' | 'blob' | 'key' | 'whe' | 'evt' | 'whd' | 'req' | 'lease';
 
 /** A new unguessable id, e.g. `job_0aB…`. It never contains `:` and is never all digits (BullMQ refuses both). */
 export const newId = (prefix: IdPrefix): string => `${prefix}_${random22()}`;
@@ -17,3 +17,6 @@ export const sameId = (prefix: IdPrefix, id: string): string => `${prefix}${id.s
 
 /** Whether `value` has the form of an id with that prefix: a cheap check before Redis is asked. */
 export const isId = (prefix: IdPrefix, value: string): boolean => value.startsWith(`${prefix}_`) && ID.test(value);
+
+/** The id of the same thing under another name: a response is a job, so `resp_X` is `job_X`. */
+export const renameId = (prefix: IdPrefix, id: string): string => `${prefix}${id.slice(id.lastIndexOf('_'))}`;

@@ -3,6 +3,7 @@ import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
 import { chatCompletionRoutes } from './chat-completions.ts';
 import { imageRoutes } from './images.ts';
+import { responseRoutes } from './responses.ts';
 
 /** groq-sdk asks under `/openai/v1`, everybody else under `/v1` (contract 5). */
 const PREFIXES = ['/v1', '/openai/v1'] as const;
@@ -12,5 +13,6 @@ export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
   for (const prefix of PREFIXES) {
     app.route(`${prefix}/chat/completions`, chatCompletionRoutes(deps));
     app.route(`${prefix}/images`, imageRoutes(deps));
+    app.route(`${prefix}/responses`, responseRoutes(deps));
   }
 };

@@ -24,7 +24,7 @@ const PAUSE_BUDGET_MS = 60_000;
 export type Request = { endpoint: Endpoint; call: EndpointCall; rawBody: string };
 
 /** Submits the job of a request. `headers` belong on every reply to it. */
-const submitRequest = async (deps: ApiDeps, c: Context<Environment>, { endpoint, call, rawBody }: Request, isPatient: boolean) => {
+export const submitRequest = async (deps: ApiDeps, c: Context<Environment>, { endpoint, call, rawBody }: Request, isPatient: boolean) => {
   const { caller } = c.var;
   const { job, replayed, limit } = await submitCall(deps, deps.acceptor, caller, call, {
     endpoint: endpoint.name,

@@ -42,7 +42,8 @@ const toMessage = ({ role, content, ...other }: z.output<typeof message>): Input
   ...(Object.keys(other).length > 0 && { other }),
 });
 
-const lastText = (messages: InputMessage[]): string => {
+/** The text of the last user message: what a job is known by. */
+export const lastUserText = (messages: InputMessage[]): string => {
   const content = messages.findLast(({ role }) => role === 'user')?.content ?? '';
   return typeof content === 'string' ? content : content.flatMap((given) => (given.type === 'text' ? [given.text] : [])).join('\n');
 };
@@ -58,7 +59,7 @@ const parse = async (given: Record<string, unknown>): Promise<EndpointCall> => {
   return {
     type: images.length > 0 ? 'vision' : 'chat',
     model,
-    input: { text: lastText(input), images: [], messages: input },
+    input: { text: lastUserText(input), images: [], messages: input },
     parameters: said,
     echo: { ...(stream && { stream: true }), ...(stream_options?.include_usage && { include_usage: true }) },
     metadata: metadata ?? {},

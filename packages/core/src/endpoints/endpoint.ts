@@ -13,15 +13,19 @@ export type EndpointCall = {
   metadata: Record<string, string>;
   /** Blobs this request alone brought: they end with its job. */
   ownedBlobIds?: string[];
+  /** What is told on the job of this request beside its result. */
+  warnings?: string[];
+  /** Where a parameter stands in this endpoint's body, if not under our name for it: `max_tokens` → `max_output_tokens`. */
+  places?: Readonly<Record<string, string>>;
 };
 
 /** A finished job, or a finished line of a batch, as far as its reply tells of it. */
 export type Finished = Pick<JobRecord, 'id' | 'createdMs' | 'finishedMs' | 'usage' | 'servedBy' | 'warnings'> & {
-  spec: Pick<JobSpec, 'tenant' | 'model' | 'type' | 'parameters' | 'metadata'> & { echo?: Record<string, unknown> };
+  spec: Pick<JobSpec, 'tenant' | 'model' | 'type' | 'parameters' | 'metadata' | 'input' | 'inputBlobId'> & { echo?: Record<string, unknown> };
   output: JobOutput;
 };
 
-type ParseDeps = Pick<Deps, 'providers' | 'redis' | 'blobs' | 'now'>;
+export type ParseDeps = Pick<Deps, 'providers' | 'redis' | 'blobs' | 'config' | 'now'>;
 export type PresentDeps = Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>;
 
 /**
@@ -41,10 +45,11 @@ export type Endpoint = {
 };
 
 /** On a compatible route a parameter stands in the body itself. */
-const inTheBody = (thrown: unknown): unknown => {
+const inTheBody = (thrown: unknown, places: EndpointCall['places'] = {}): unknown => {
   if (!(thrown instanceof AppError) || !thrown.param?.startsWith('parameters.')) return thrown;
   const { code, message, provider, retryAfterMs, detail, cause } = thrown;
-  const param = thrown.param.slice('parameters.'.length);
+  const name = thrown.param.slice('parameters.'.length);
+  const param = places[name] ?? name;
   return new AppError(code, message, {
     param,
     cause,
@@ -58,11 +63,11 @@ const inTheBody = (thrown: unknown): unknown => {
  * Whether a model serves a call, with its parameters.
  * @throws AppError `model_not_found`, `model_not_available`, `model_type_mismatch`, `insufficient_scope` (param `model`), `unsupported_parameter`.
  */
-export const checkCall = (deps: Pick<Deps, 'providers'>, { model, type, parameters }: EndpointCall, models: readonly string[] | undefined): void => {
+export const checkCall = (deps: Pick<Deps, 'providers'>, { model, type, parameters, places }: EndpointCall, models: readonly string[] | undefined): void => {
   if (models && !models.includes(model)) throw new AppError('insufficient_scope', `This key may not use ${model}.`, { param: 'model' });
   try {
     deps.providers.checkParameters(model, type, parameters);
   } catch (thrown) {
-    throw inTheBody(thrown);
+    throw inTheBody(thrown, places);
   }
 };

@@ -4,7 +4,7 @@ import { AppError } from '../errors.ts';
 import type { JobInput, JobOutput, JobRecord, JobSpec } from './job.ts';
 
 /** The input of a job, wherever it lives. @throws AppError `storage_error`, `not_found`. */
-export const readInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: JobSpec): Promise<JobInput> => {
+export const readInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: Pick<JobSpec, 'tenant' | 'input' | 'inputBlobId'>): Promise<JobInput> => {
   if (spec.input) return spec.input;
   if (!spec.inputBlobId) throw new AppError('internal_error', 'The job has no input.');
   const { bytes } = await readBlob(deps, spec.inputBlobId, spec.tenant);

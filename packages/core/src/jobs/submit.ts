@@ -185,7 +185,7 @@ export const submitCall = async (deps: Deps, acceptor: Acceptor, submitter: Subm
       parameters: call.parameters,
       system: submitter.system === undefined ? { source: 'installation' } : { source: 'key', text: submitter.system },
       urls: [],
-      warnings: [],
+      warnings: call.warnings ?? [],
       metadata: call.metadata,
       priority: DEFAULT_PRIORITY,
       endpoint: options.endpoint,

@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import { readBlob, saveBlob } from '../blobs/store.ts';
+import type { Deps } from '../deps.ts';
+import { AppError } from '../errors.ts';
+import { isId, renameId } from '../ids.ts';
+import type { ImageRef, InputMessage, JobRecord, JobSpec, MessagePart } from '../jobs/job.ts';
+import { readInput, readOutput } from '../jobs/long-texts.ts';
+import { readJob } from '../jobs/store.ts';
+import { parseWith } from '../parse.ts';
+import { lastUserText } from './chat-completions.ts';
+import type { Endpoint, EndpointCall, ParseDeps } from './endpoint.ts';
+import { callMetadata } from './metadata.ts';
+import { picturesOf, type Reading, readResponseInput } from './response-input.ts';
+import { presentResponse } from './response-object.ts';
+import { answerMessage } from './response-output.ts';
+import { chatParameters, PLACES, type TranslatedFields, translatedFields } from './response-parameters.ts';
+
+type Given = Record<string, unknown>;
+
+/** What only OpenAI's own servers can do: no chat completion has a word for it. */
+const NOT_HERE = ['conversation', 'prompt', 'context_management', 'max_tool_calls', 'moderation', 'access_programs', 'image', 'prompt_cache_options'] as const;
+
+const LOGPROBS = 'message.output_text.logprobs';
+/** What `include` can ask for: links of pictures are shown anyway. */
+const INCLUDABLE = new Set([LOGPROBS, 'message.input_image.image_url']);
+
+const body = z.looseObject({
+  ...translatedFields,
+  model: z.string().min(1).max(200),
+  input: z.union(
+    [
+      z.string().min(1),
+      z
+        .array(z.looseObject({ type: z.string().max(100).optional() }))
+        .min(1)
+        .max(10_000),
+    ],
+    {
+      error: 'must be a text or a list of items',
+    },
+  ),
+  instructions: z.string().nullish(),
+  previous_response_id: z.string().max(100).nullish(),
+  background: z.boolean().nullish(),
+  store: z.boolean().nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.strictObject({ include_obfuscation: z.boolean().nullish() }).nullish(),
+  include: z.array(z.string().max(100)).max(20).nullish(),
+  truncation: z.enum(['auto', 'disabled']).nullish(),
+  metadata: callMetadata,
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+});
+
+const refuse = (param: string, why: string): never => {
+  throw new AppError('unsupported_parameter', `${param}: ${why}.`, { param });
+};
+
+/** Refuses by name what cannot be done here. */
+const checkFields = ({ include, truncation, stream, stream_options, background, store, ...given }: z.output<typeof body>): void => {
+  for (const name of NOT_HERE) if (given[name] !== undefined && given[name] !== null) refuse(name, 'is not supported here');
+  for (const [at, name] of (include ?? []).entries()) if (!INCLUDABLE.has(name)) refuse(`include.${at}`, `${name} cannot be included here`);
+  if (truncation === 'auto') refuse('truncation', 'only "disabled" is supported: no part of a conversation is left out');
+  if (stream_options && !stream) throw new AppError('invalid_request', 'stream_options: is only for streams.', { param: 'stream_options' });
+  if (stream_options?.include_obfuscation) refuse('stream_options.include_obfuscation', 'streams are not padded here');
+  if (background && store === false) {
+    throw new AppError('invalid_request', 'store: a response in the background is always stored, for it can only be fetched later.', { param: 'store' });
+  }
+};
+
+/** Whether a job is a response that can be fetched: `store: false` keeps it from that. */
+const isStoredResponse = ({ spec }: Pick<JobRecord, 'spec'>): boolean => spec.endpoint === 'responses' && spec.echo?.['store'] !== false;
+
+/** The job behind a response's id, if it is this tenant's and was stored. */
+export const findResponse = async (deps: Pick<Deps, 'redis'>, tenant: string, id: string): Promise<JobRecord | undefined> => {
+  const job = isId('resp', id) ? await readJob(deps.redis, renameId('job', id)) : undefined;
+  return job?.spec.tenant === tenant && isStoredResponse(job) ? job : undefined;
+};
+
+/** The conversation a response was asked with, without its instructions. */
+const conversationOf = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: JobSpec): Promise<InputMessage[]> => {
+  const { messages = [] } = await readInput(deps, spec);
+  return spec.echo?.['instructed'] ? messages.slice(1) : messages;
+};
+
+/** A chain holds its own copies: it outlives the responses it began with, and each is erased with its own pictures. */
+const ownPictures = async (deps: ParseDeps, tenant: string, messages: InputMessage[], ownedBlobIds: string[]): Promise<InputMessage[]> => {
+  const copy = async (image: ImageRef): Promise<ImageRef> => {
+    if (image.kind !== 'blob') return image;
+    const { record, bytes } = await readBlob(deps, image.blobId, tenant);
+    const { id } = await saveBlob(deps, { tenant, bytes, mediaType: record.mediaType });
+    ownedBlobIds.push(id);
+    return { kind: 'blob', blobId: id };
+  };
+  const copied: InputMessage[] = [];
+  for (const message of messages) {
+    if (!Array.isArray(message.content)) {
+      copied.push(message);
+      continue;
+    }
+    const content: MessagePart[] = [];
+    for (const part of message.content) content.push(part.type === 'image' ? { ...part, image: await copy(part.image) } : part);
+    copied.push({ ...message, content });
+  }
+  return copied;
+};
+
+/** Everything that was said up to the end of an earlier response; its instructions do not carry over. */
+const earlierMessages = async (deps: ParseDeps, tenant: string, id: string): Promise<InputMessage[]> => {
+  const param = 'previous_response_id';
+  const job = await findResponse(deps, tenant, id);
+  if (!job) throw new AppError('not_found', `previous_response_id: there is no response ${id}.`, { param });
+  if (job.status !== 'completed')
+    throw new AppError('invalid_request', `previous_response_id: the response ${id} is ${job.status} and has no output.`, { param });
+  const output = await readOutput(deps, job);
+  if (output?.kind !== 'text') throw new AppError('internal_error', 'The earlier response has no output.');
+  return [...(await conversationOf(deps, job.spec)), answerMessage(output)];
+};
+
+/** What the reply tells of the request, as far as it is in neither its parameters nor its messages. */
+const echoOf = ({ instructions, previous_response_id, background, store, stream }: z.output<typeof body>): Given => ({
+  ...(instructions && { instructed: true }),
+  ...(previous_response_id && { previous_response_id }),
+  ...(background && { background: true }),
+  ...(store === false && { store: false }),
+  ...(stream && { stream: true }),
+});
+
+/** What is left of a body is passed on by its name, if the model knows it (checkCall). */
+const otherParameters = (given: z.output<typeof body>): Given => {
+  const known = new Set<string>([...Object.keys(body.shape).filter((name) => name !== 'temperature' && name !== 'top_p'), ...NOT_HERE]);
+  return Object.fromEntries(Object.entries(given).filter(([name, value]) => !known.has(name) && value !== null && value !== undefined));
+};
+
+const parse = async (deps: ParseDeps, tenant: string, raw: Given): Promise<EndpointCall> => {
+  const given = parseWith(body, raw);
+  checkFields(given);
+  const parameters = { ...otherParameters(given), ...chatParameters(given as TranslatedFields, given.include?.includes(LOGPROBS) ?? false) };
+  const reading: Reading = { deps, tenant, warnings: new Set() };
+  const ownedBlobIds: string[] = [];
+  const before = given.previous_response_id ? await earlierMessages(deps, tenant, given.previous_response_id) : [];
+  const conversation = await readResponseInput(reading, given.input, before);
+  if (conversation.length === 0) throw new AppError('invalid_request', 'input: holds nothing that can be passed on.', { param: 'input' });
+  const head: InputMessage[] = given.instructions ? [{ role: 'system', content: given.instructions }] : [];
+  const messages = [...head, ...(await ownPictures(deps, tenant, conversation, ownedBlobIds))];
+  return {
+    type: picturesOf(messages).length > 0 ? 'vision' : 'chat',
+    model: given.model,
+    input: { text: lastUserText(messages), images: [], messages },
+    parameters,
+    echo: echoOf(given),
+    metadata: given.metadata ?? {},
+    ownedBlobIds,
+    warnings: [...reading.warnings],
+    places: PLACES,
+  };
+};
+
+/** `POST /v1/responses`: one chat or vision job, asked of providers as a chat completion. */
+export const responses: Endpoint = {
+  name: 'responses',
+  url: '/v1/responses',
+  parse,
+  present: (deps, finished) => presentResponse(deps, { ...finished, status: 'completed' }),
+};
