@@ -24,7 +24,7 @@ it('holds only values that are accepted', () => {
 
 it('takes every queue name of the contract, `all`, and a name twice; serves those that are built', () => {
   const queues = (list: string) => loadConfig({ ...SECRETS, FANA_WORKER_QUEUES: list }).worker.queues;
-  const built = ['chat', 'image', 'vision', 'webhook'];
+  const built = ['chat', 'image', 'vision', 'embedding', 'webhook'];
   expect(queues('chat,image,vision,embedding,ingest,batch,webhook')).toEqual(built);
   expect(queues('all')).toEqual(built);
   expect(queues('webhook, chat,chat')).toEqual(['chat', 'webhook']);

@@ -28,6 +28,8 @@ export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessRe
   if (output.length > INLINE_RESULT_BYTES) {
     const blob = await persist(hold, () => saveBlob(deps, { tenant: job.spec.tenant, bytes: Buffer.from(output), mediaType: 'application/json' }));
     fields['output_blob'] = blob.id;
+    // How many and how long, so that nobody reads megabytes to tell it.
+    if (result.output.kind === 'embeddings') fields['output'] = JSON.stringify({ ...result.output, vectors: [] });
   } else {
     fields['output'] = output;
   }

@@ -52,6 +52,7 @@ export const createWorkers = (deps: Deps, keeper: LeaseKeeper, connection: Redis
     chat: (message) => runJob(deps, keeper, message),
     image: (message) => runJob(deps, keeper, message),
     vision: (message) => runJob(deps, keeper, message),
+    embedding: (message) => runJob(deps, keeper, message),
     webhook: (message) => runDelivery(deps, slots, message),
   };
   const workers = deps.config.worker.queues.map(

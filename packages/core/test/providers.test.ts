@@ -106,7 +106,7 @@ describe('against an upstream with faults', () => {
   afterEach(() => server.stop());
 
   const openai = (limits: Limits = short, url = server.url): Provider =>
-    createOpenai({ apiKey: API_KEY, baseUrl: `${url}/v1` }, createUpstream(), { chat: limits, image: () => limits });
+    createOpenai({ apiKey: API_KEY, baseUrl: `${url}/v1` }, createUpstream(), { chat: limits, image: () => limits, embedding: limits });
   const groq = (limits: Limits = short): Provider => createGroq({ apiKey: API_KEY, baseUrl: server.url }, createUpstream(), limits);
   const chat = (provider: Provider, signal = never) => failure(Promise.resolve(provider.chat?.(chatRequest(), { signal })));
   const image = (provider: Provider, signal = never) => failure(Promise.resolve(provider.image?.(imageRequest(), { signal })));

@@ -2,6 +2,7 @@ import type { Hono } from 'hono';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
 import { chatCompletionRoutes } from './chat-completions.ts';
+import { embeddingRoutes } from './embeddings.ts';
 import { imageRoutes } from './images.ts';
 import { responseRoutes } from './responses.ts';
 
@@ -14,5 +15,6 @@ export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
     app.route(`${prefix}/chat/completions`, chatCompletionRoutes(deps));
     app.route(`${prefix}/images`, imageRoutes(deps));
     app.route(`${prefix}/responses`, responseRoutes(deps));
+    app.route(`${prefix}/embeddings`, embeddingRoutes(deps));
   }
 };

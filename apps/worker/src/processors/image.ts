@@ -57,10 +57,11 @@ export const processImage: Processor = async (deps, run) => {
     return to.provider.image({ model: to.model, prompt: input.text, pictures, parameters: job.spec.parameters }, options);
   });
   const images = await Promise.all(result.images.map((made) => store(deps, run, made)));
+  const { background, quality } = result;
   const usage = { ...result.usage, images: images.length };
   const sources: Source[] = job.spec.urls.map(({ url, kind }) => ({ url, kind, status: kind === 'image' ? 'read' : 'not_read' }));
   return {
-    output: { kind: 'images', images },
+    output: { kind: 'images', images, ...(background !== undefined && { background }), ...(quality !== undefined && { quality }) },
     usage,
     servedBy: { provider: target.provider.name, model: result.model },
     warnings: target.warnings,

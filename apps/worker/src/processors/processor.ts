@@ -1,5 +1,5 @@
 import type { Deps } from '@fana/core/deps.ts';
-import type { ImageOutput, JobInput, JobRecord, Source, TextOutput, Usage } from '@fana/core/jobs/job.ts';
+import type { JobInput, JobOutput, JobRecord, Source, Usage } from '@fana/core/jobs/job.ts';
 import type { CallOptions, Target } from '@fana/core/providers/provider.ts';
 import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
 
@@ -25,7 +25,7 @@ export type Run = {
 
 /** What a run made; `costUsd` is unset where no price is known. */
 export type ProcessResult = {
-  output: TextOutput | ImageOutput;
+  output: JobOutput;
   usage: Usage;
   servedBy: { provider: string; model: string };
   warnings: string[];

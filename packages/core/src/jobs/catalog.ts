@@ -31,9 +31,10 @@ export const JOB_CATALOG = {
   chat: { queue: 'chat', defaultModel: 'chat-default', parameters: z.strictObject(textParameters) },
   image: { queue: 'image', defaultModel: 'image-default', parameters: z.strictObject(imageParameters) },
   vision: { queue: 'vision', defaultModel: 'vision-default', parameters: z.strictObject(visionParameters) },
+  embedding: { queue: 'embedding', defaultModel: 'embedding-default', parameters: z.strictObject({ dimensions: z.int().min(1).max(100_000).optional() }) },
 } as const satisfies Record<JobType, { queue: QueueName; defaultModel: string; parameters: z.ZodType }>;
 
-/** Every parameter of every type: what a submission may carry before its type is known. */
+/** Every parameter of every type of message: what a submission may carry before its type is known. */
 export const anyParameters = z.strictObject({ ...visionParameters, ...imageParameters });
 
 /** Splits `parameters` into those of `type` and the names of the others, which are reported on the job, never dropped in silence. */

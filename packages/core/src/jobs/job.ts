@@ -1,12 +1,14 @@
 import type { ErrorCode } from '../errors.ts';
-import type { TriggerLabel } from '../triggers/label.ts';
 
 /** The OpenAI endpoints that are core jobs underneath (endpoints/). */
 export type EndpointName = 'chat.completions' | 'responses' | 'images.generations' | 'images.edits' | 'embeddings';
 
 /** The job types that exist now; a model serves one or more of them (providers/models.ts). */
-export const JOB_TYPES = ['chat', 'image', 'vision'] as const;
+export const JOB_TYPES = ['chat', 'image', 'vision', 'embedding'] as const;
 export type JobType = (typeof JOB_TYPES)[number];
+/** The types of `POST /v1/jobs`: what a message can ask for. The others come by routes of their own. */
+export const MESSAGE_TYPES = ['chat', 'image', 'vision'] as const satisfies readonly JobType[];
+export type MessageType = (typeof MESSAGE_TYPES)[number];
 
 /** Every status of a job, as clients see them. */
 export const JOB_STATUSES = ['queued', 'in_progress', 'cancelling', 'completed', 'failed', 'cancelled', 'unknown_outcome'] as const;
@@ -51,14 +53,20 @@ export type InputMessage = {
   other?: Record<string, unknown>;
 };
 
-/** What the client asked about. `text` is what was classified: the text itself, or that of the last user message. */
-export type JobInput = { text: string; images: ImageRef[]; messages?: InputMessage[] };
+/** One text to make a vector of: as it came, or as the model's own tokens. */
+export type EmbeddingInput = string | number[];
+
+/**
+ * What the client asked about. `text` is what was classified: the text itself, or that of the last user message. `texts` are those of an
+ * embedding job, whose `text` is the beginning of the first one, for the preview.
+ */
+export type JobInput = { text: string; images: ImageRef[]; messages?: InputMessage[]; texts?: EmbeddingInput[] };
 
 export type UrlKind = 'image' | 'page' | 'document';
 /** What became of a URL named in the text. Only pictures are read now; pages and documents are listed as `not_read`. */
 export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'not_read' | 'failed'; title?: string };
 
-export type JobTrigger = { label: TriggerLabel; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
+export type JobTrigger = { label: JobType; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
 
 type JobWebhook = { url: string; events: JobEventType[] };
 /** The event of the end of a run: the last one of its stream, and the one its webhook carries. */
@@ -123,8 +131,18 @@ export type JobError = {
   retryAfterMs?: number;
 };
 
-/** `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; they are not shown. */
-export type Usage = { inputTokens?: number; outputTokens?: number; images?: number; cachedInputTokens?: number; imageInputTokens?: number };
+/**
+ * `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own, `imageOutputTokens` is one of
+ * `outputTokens`; the native job does not show them.
+ */
+export type Usage = {
+  inputTokens?: number;
+  outputTokens?: number;
+  images?: number;
+  cachedInputTokens?: number;
+  imageInputTokens?: number;
+  imageOutputTokens?: number;
+};
 
 /** A picture a job made; its bytes are a blob. */
 export type StoredImage = {
@@ -138,8 +156,11 @@ export type StoredImage = {
   revisedPrompt?: string;
 };
 export type TextOutput = { kind: 'text'; text: string; finishReason: string };
-export type ImageOutput = { kind: 'images'; images: StoredImage[] };
-export type JobOutput = TextOutput | ImageOutput;
+/** `background` and `quality`: what the provider says it chose. */
+export type ImageOutput = { kind: 'images'; images: StoredImage[]; background?: string; quality?: string };
+/** `vectors`: base64 of little-endian 32-bit floats, in the order of the inputs. The record of a long result has none: its blob does. */
+export type EmbeddingOutput = { kind: 'embeddings'; count: number; dimensions: number; vectors: string[] };
+export type JobOutput = TextOutput | ImageOutput | EmbeddingOutput;
 
 /** The record as Redis holds it. */
 export type JobRecord = {
@@ -162,7 +183,7 @@ export type JobRecord = {
   /** Of the message, ISO 639-1 or `und`: detected by the worker, off the accept path (docs/decisions/0004). */
   language?: string;
   output?: JobOutput;
-  /** Set instead of `output` when the result is over 32 kB. */
+  /** Set instead of `output` when the result is over 32 kB; beside the summary of a long embedding. */
   outputBlobId?: string;
   usage?: Usage;
   costUsd?: number;

@@ -1,6 +1,6 @@
 import { signedBlobUrl } from '../blobs/signed-url.ts';
 import type { Deps } from '../deps.ts';
-import type { Attempt, JobError, JobOutput, JobRecord, Source, Usage } from './job.ts';
+import type { Attempt, EmbeddingOutput, ImageOutput, JobError, JobRecord, Source, TextOutput, Usage } from './job.ts';
 import { readOutput } from './long-texts.ts';
 
 const seconds = (ms: number | undefined): number | null => (ms === undefined ? null : Math.floor(ms / 1000));
@@ -23,7 +23,12 @@ const presentAttempt = (attempt: Attempt) => ({
 const presentUsage = (usage: Usage | undefined) =>
   usage ? { input_tokens: usage.inputTokens ?? null, output_tokens: usage.outputTokens ?? null, images: usage.images ?? 0 } : null;
 
-const presentOutput = (config: Deps['config'], output: JobOutput | undefined, language: string | null) => {
+/** Vectors that are too long for the record stay in their blob, whose id is told instead. */
+const presentEmbeddings = ({ count, dimensions, vectors }: EmbeddingOutput, blobId: string | undefined) => ({
+  embeddings: { count, dimensions, encoding: 'base64_float32', vectors: blobId === undefined ? vectors : null, blob_id: blobId ?? null },
+});
+
+const presentOutput = (config: Deps['config'], output: TextOutput | ImageOutput | undefined, language: string | null) => {
   if (!output) return null;
   if (output.kind === 'text') return { text: output.text, finish_reason: output.finishReason, language, citations: [] };
   return {
@@ -45,6 +50,12 @@ const presentSources = (job: JobRecord): { url: string; kind: string; status: st
   return sources.map(({ url, kind, status, title }) => ({ url, kind, status, title: title ?? null }));
 };
 
+const readPresented = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, job: JobRecord) => {
+  if (job.output?.kind === 'embeddings') return presentEmbeddings(job.output, job.outputBlobId);
+  const output = await readOutput(deps, job);
+  return output?.kind === 'embeddings' ? presentEmbeddings(output, job.outputBlobId) : presentOutput(deps.config, output, job.language ?? null);
+};
+
 /** The job as a client sees it. @throws AppError `storage_error` when a long result cannot be read back. */
 export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, job: JobRecord) => {
   const { spec } = job;
@@ -58,7 +69,7 @@ export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' |
     model: spec.model,
     served_by: job.servedBy ?? null,
     input_preview: spec.inputPreview,
-    output: presentOutput(deps.config, await readOutput(deps, job), job.language ?? null),
+    output: await readPresented(deps, job),
     usage: presentUsage(job.usage),
     cost_usd: job.costUsd ?? null,
     system_prompt: { source: spec.system.source },

@@ -2,20 +2,30 @@ import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { classifyOrAsk } from '../triggers/ask-model.ts';
 import { JOB_CATALOG } from './catalog.ts';
-import type { JobInput, JobTrigger, JobType, UrlKind } from './job.ts';
+import { type JobInput, type JobTrigger, type JobType, MESSAGE_TYPES, type MessageType, type UrlKind } from './job.ts';
 import type { Submission } from './submission.ts';
 
 type Asked = { submission: Pick<Submission, 'type' | 'model'>; input: JobInput; urls: { url: string; kind: UrlKind }[] };
-export type Route = { type: JobType; trigger: JobTrigger; model: string; warnings: string[] };
+export type Route = { type: MessageType; trigger: JobTrigger; model: string; warnings: string[] };
 
 const hasPicture = ({ input, urls }: Asked): boolean =>
   input.images.length > 0 ||
   urls.some(({ kind }) => kind === 'image') ||
   (input.messages ?? []).some(({ content }) => content !== null && typeof content !== 'string' && content.some(({ type }) => type === 'image'));
 
+const isMessageType = (type: JobType): type is MessageType => (MESSAGE_TYPES as readonly JobType[]).includes(type);
+
+/** What a message may ask of a model. @throws AppError `model_not_found`, `model_type_mismatch`. */
+const servedTypes = (deps: Pick<Deps, 'providers'>, model: string): MessageType[] => {
+  const types = deps.providers.typesOf(model);
+  const served = types.filter(isMessageType);
+  if (served.length === 0) throw new AppError('model_type_mismatch', `${model} serves ${types.join(', ')}, by POST /v1/embeddings alone.`, { param: 'model' });
+  return served;
+};
+
 /** The type the request itself decides: named, or the only one its model serves. */
-const requestedType = (deps: Pick<Deps, 'providers'>, { submission }: Asked): JobType | undefined => {
-  const served = submission.model === undefined ? undefined : deps.providers.typesOf(submission.model);
+const requestedType = (deps: Pick<Deps, 'providers'>, { submission }: Asked): MessageType | undefined => {
+  const served = submission.model === undefined ? undefined : servedTypes(deps, submission.model);
   const { type } = submission;
   if (type !== undefined && type !== 'auto') {
     if (served && !served.includes(type)) {
@@ -42,9 +52,9 @@ export const decideType = async (deps: Pick<Deps, 'providers' | 'config' | 'logg
   const { label, confidence, source } = await classifyOrAsk(deps, { text: input.text, hasImage: input.images.length > 0 }, hasPicture(asked));
   const trigger: JobTrigger = { label, confidence: Math.round(confidence * 1000) / 1000, source };
   if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [] };
-  const served = deps.providers.typesOf(submission.model);
+  const served = servedTypes(deps, submission.model);
   if (served.includes(label)) return { type: label, trigger, model: submission.model, warnings: [] };
-  const type: JobType = served.includes('vision') && hasPicture(asked) ? 'vision' : (served[0] ?? 'chat');
+  const type: MessageType = served.includes('vision') && hasPicture(asked) ? 'vision' : (served[0] ?? 'chat');
   return {
     type,
     trigger,

@@ -20,7 +20,10 @@ export const encodeSpec = (spec: JobSpec, long = false): string => {
   const { tenant, keyId, type, trigger, model, input } = spec;
   const line: Line = { tenant, keyId, type, trigger, model };
   if (long || !input) line.inputPreview = spec.inputPreview;
-  else line.input = { text: input.text, ...(input.images.length > 0 && { images: input.images }), ...(input.messages && { messages: input.messages }) };
+  else {
+    const { text, images, ...other } = input;
+    line.input = { text, ...(images.length > 0 && { images }), ...other };
+  }
   if (spec.inputBlobId !== undefined) line.inputBlobId = spec.inputBlobId;
   if (filled(spec.parameters)) line.parameters = spec.parameters;
   if (spec.system.source !== 'installation') line.system = spec.system;

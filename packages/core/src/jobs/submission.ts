@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { parseWith } from '../parse.ts';
 import { anyParameters } from './catalog.ts';
-import { END_EVENTS, JOB_TYPES } from './job.ts';
+import { END_EVENTS, MESSAGE_TYPES } from './job.ts';
 
 /** Longest text of one message: far over any model's window, far under the body limit. */
 export const MAX_TEXT_CHARS = 1_000_000;
@@ -55,7 +55,7 @@ const messagesInput = z.strictObject({ messages: z.array(message).min(1).max(200
 
 /** The body of `POST /v1/jobs` but its `input`, which `parseSubmission` checks by the form it has. */
 const envelope = z.strictObject({
-  type: z.enum(['auto', ...JOB_TYPES]).optional(),
+  type: z.enum(['auto', ...MESSAGE_TYPES], { error: `must be auto, ${MESSAGE_TYPES.join(', ')}; embeddings come by POST /v1/embeddings` }).optional(),
   input: z.unknown(),
   model: z.string().min(1).max(200).optional(),
   parameters: anyParameters.optional(),

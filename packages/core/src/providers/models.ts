@@ -2,8 +2,8 @@ import type { JobType } from '../jobs/job.ts';
 import type { ParameterFamily } from './parameters.ts';
 import type { ProviderName } from './provider.ts';
 
-/** USD per million tokens. A price that is not known is absent, never 0. */
-type Price = { input: number; output: number; cachedInput?: number; imageInput?: number };
+/** USD per million tokens. A price that is not known is absent, never 0; `output` is absent too where nothing is put out but vectors. */
+type Price = { input: number; output?: number; cachedInput?: number; imageInput?: number };
 
 /** What is known of one model. Adding a model is one entry of `MODELS`. */
 export type Model = {
@@ -15,6 +15,8 @@ export type Model = {
   price?: Price;
   contextTokens?: number;
   maxOutputTokens?: number;
+  /** Numbers of each vector, unless fewer are asked for. */
+  dimensions?: number;
   /** ISO date of the vendor's announcement; some accounts keep a model longer, so it is still tried as itself first. */
   shutdownDate?: string;
   /** Who answers instead, of the same vendor. Followed until one serves the type that is asked for. */
@@ -24,6 +26,7 @@ export type Model = {
 const CHAT = ['chat'] as const;
 const SEEING = ['chat', 'vision'] as const;
 const IMAGE = ['image'] as const;
+const EMBEDDING = ['embedding'] as const;
 
 const OSS = 'openai/gpt-oss-120b';
 const SMALL_OSS = 'openai/gpt-oss-20b';
@@ -118,8 +121,8 @@ const IMAGE_2_PRICE = { input: 5, cachedInput: 1.25, imageInput: 8, output: 30 }
 
 const OPENAI_IMAGE = [
   { id: IMAGE_2, types: IMAGE, family: 'gpt-image-2', price: IMAGE_2_PRICE },
-  { id: 'gpt-image-2.6-sunburst', types: IMAGE, family: 'gpt-image-2.5', price: IMAGE_2_PRICE },
-  { id: 'gpt-image-2.6-flare', types: IMAGE, family: 'gpt-image-2.5' },
+  { id: 'gpt-image-2.6-sunburst', types: IMAGE, family: 'gpt-image-2.6', price: IMAGE_2_PRICE },
+  { id: 'gpt-image-2.6-flare', types: IMAGE, family: 'gpt-image-2.6' },
   { id: 'gpt-image-2.5-sunburst', types: IMAGE, family: 'gpt-image-2.5' },
   { id: 'gpt-image-2.5-flare', types: IMAGE, family: 'gpt-image-2.5' },
   {
@@ -144,6 +147,15 @@ const OPENAI_IMAGE = [
   { id: 'dall-e-2', types: IMAGE, family: 'dall-e-2', shutdownDate: '2026-05-12', successor: IMAGE_2 },
 ] as const satisfies Omit<Model, 'provider'>[];
 
+const EMBEDDING_SMALL = 'text-embedding-3-small';
+
+// developers.openai.com/api/docs/models/text-embedding-3-large and its siblings.
+const OPENAI_EMBEDDING = [
+  { id: EMBEDDING_SMALL, types: EMBEDDING, family: 'text-embedding-3-small', price: { input: 0.02 }, contextTokens: 8192, dimensions: 1536 },
+  { id: 'text-embedding-3-large', types: EMBEDDING, family: 'text-embedding-3-large', price: { input: 0.13 }, contextTokens: 8192, dimensions: 3072 },
+  { id: 'text-embedding-ada-002', types: EMBEDDING, family: 'text-embedding-ada-002', price: { input: 0.1 }, contextTokens: 8192, dimensions: 1536 },
+] as const satisfies Omit<Model, 'provider'>[];
+
 const SONNET = 'claude-sonnet-5-5';
 
 // Known by name only: Claude has no provider in this version, and asking for one says so.
@@ -166,7 +178,8 @@ const ANTHROPIC = [
 const SIMULATED = [
   { id: 'simulated-chat', types: CHAT, family: 'any-chat' },
   { id: 'simulated-vision', types: SEEING, family: 'any-chat' },
-  { id: 'simulated-image', types: IMAGE, family: 'any-image' },
+  { id: 'simulated-image', types: IMAGE, family: 'simulated-image' },
+  { id: 'simulated-embedding', types: EMBEDDING, family: 'simulated-embedding', dimensions: 256 },
 ] as const satisfies Omit<Model, 'provider'>[];
 
 const of = (provider: ProviderName, models: readonly Omit<Model, 'provider'>[]): Model[] => models.map((model) => ({ ...model, provider }));
@@ -174,7 +187,7 @@ const of = (provider: ProviderName, models: readonly Omit<Model, 'provider'>[]):
 /** Every model known by name. */
 export const MODELS: readonly Model[] = [
   ...of('groq', GROQ),
-  ...of('openai', [...OPENAI_CHAT, ...OPENAI_IMAGE]),
+  ...of('openai', [...OPENAI_CHAT, ...OPENAI_IMAGE, ...OPENAI_EMBEDDING]),
   ...of('anthropic', ANTHROPIC),
   ...of('simulated', SIMULATED),
 ];
@@ -187,6 +200,7 @@ export const ALIASES: Readonly<Record<string, Alias>> = {
   'chat-default': { types: CHAT, candidates: [OSS, LUNA, SONNET], simulated: 'simulated-chat' },
   'vision-default': { types: ['vision'], candidates: [LUNA, SONNET], simulated: 'simulated-vision' },
   'image-default': { types: IMAGE, candidates: [IMAGE_2], simulated: 'simulated-image' },
+  'embedding-default': { types: EMBEDDING, candidates: [EMBEDDING_SMALL], simulated: 'simulated-embedding' },
 };
 
 const BY_ID: ReadonlyMap<string, Model> = new Map(MODELS.map((model) => [model.id, model]));

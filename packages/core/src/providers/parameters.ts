@@ -4,6 +4,9 @@ import { AppError } from '../errors.ts';
 export type ParameterFamily =
   | 'any-chat'
   | 'any-image'
+  | 'any-embedding'
+  | 'simulated-image'
+  | 'simulated-embedding'
   | 'openai-chat'
   | 'openai-plain'
   | 'openai-reasoning'
@@ -12,9 +15,13 @@ export type ParameterFamily =
   | 'groq-llama'
   | 'gpt-image-2'
   | 'gpt-image-2.5'
+  | 'gpt-image-2.6'
   | 'gpt-image-1'
   | 'dall-e-3'
   | 'dall-e-2'
+  | 'text-embedding-3-small'
+  | 'text-embedding-3-large'
+  | 'text-embedding-ada-002'
   | 'anthropic';
 
 /** The words a provider uses for one parameter, or `undefined`: this model cannot do it. */
@@ -46,12 +53,20 @@ const NO_PENALTIES: Rules = { frequency_penalty: only(0), presence_penalty: only
 const MAX_COMPLETION: Rules = { max_tokens: as('max_completion_tokens') };
 const NO_REASONING: Rules = { reasoning_effort: only('none') };
 
+/** Who the end user is: `safety_identifier` has taken the place of `user`, and models of before know it by the old name. */
+const END_USER = keepAll('user', 'safety_identifier');
+const OLD_END_USER: Rules = { user: as('user'), safety_identifier: as('user') };
+
+/** Formats every maker of pictures has. SVG is none of them: drawings with scripts in them are not kept here. */
+const STILL_FORMATS = oneOf('output_format', sameWords('png', 'jpeg', 'webp'));
+
 const GPT_IMAGE: Rules = {
+  ...END_USER,
   size: as('size'),
   n: as('n'),
   quality: oneOf('quality', { ...sameWords('low', 'medium', 'high', 'auto'), standard: 'medium', hd: 'high' }),
   background: as('background'),
-  output_format: as('output_format'),
+  output_format: STILL_FORMATS,
   output_compression: as('output_compression'),
   moderation: as('moderation'),
   // Gone as a parameter; its vendor's advice is to say it in the prompt, so that old code keeps its look.
@@ -61,13 +76,26 @@ const GPT_IMAGE: Rules = {
   }),
 };
 
+const BETTER_QUALITY = oneOf('quality', { ...sameWords('low', 'medium', 'high', 'auto', 'xhigh', 'max'), standard: 'medium', hd: 'high' });
+
+const IMAGE_BASICS = keepAll('size', 'n', 'quality', 'style', 'background', 'output_compression', 'moderation');
+
+/** At most as many numbers as the model has. */
+const upTo =
+  (name: string, most: number): Rule =>
+  (value) =>
+    typeof value === 'number' && value <= most ? { [name]: value } : undefined;
+
 // Parameters DALL·E never had: only the value that describes what it does anyway is accepted.
-const NOT_IN_DALL_E: Rules = { background: only('auto', 'opaque'), output_format: only('png'), moderation: only('auto') };
+const NOT_IN_DALL_E: Rules = { ...OLD_END_USER, background: only('auto', 'opaque'), output_format: only('png'), moderation: only('auto') };
 
 const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
   // A server we know nothing of: everything is passed in OpenAI's first words, and it refuses what it does not know.
   'any-chat': { ...SAMPLING, ...PENALTIES, ...keepAll('max_tokens', 'reasoning_effort') },
-  'any-image': keepAll('size', 'n', 'quality', 'style', 'background', 'output_format', 'output_compression', 'moderation'),
+  'any-image': {},
+  'any-embedding': {},
+  'simulated-image': { ...IMAGE_BASICS, ...END_USER, output_format: STILL_FORMATS },
+  'simulated-embedding': { ...keepAll('user'), dimensions: upTo('dimensions', 4096) },
   'openai-chat': { ...SAMPLING, ...PENALTIES, ...MAX_COMPLETION, ...keepAll('reasoning_effort') },
   'openai-plain': { ...SAMPLING, ...PENALTIES, ...MAX_COMPLETION, ...NO_REASONING },
   'openai-reasoning': { ...keepAll('stop', 'seed', 'reasoning_effort'), ...MAX_COMPLETION, ...NO_PENALTIES, temperature: only(1), top_p: only(1) },
@@ -86,9 +114,12 @@ const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
   },
   'groq-llama': { ...SAMPLING, ...NO_PENALTIES, ...MAX_COMPLETION, ...NO_REASONING },
   'gpt-image-2': GPT_IMAGE,
-  'gpt-image-2.5': {
+  'gpt-image-2.5': { ...GPT_IMAGE, quality: BETTER_QUALITY },
+  'gpt-image-2.6': {
     ...GPT_IMAGE,
-    quality: oneOf('quality', { ...sameWords('low', 'medium', 'high', 'auto', 'xhigh', 'max'), standard: 'medium', hd: 'high' }),
+    ...keepAll('complexity', 'frame_count', 'frame_duration_ms'),
+    quality: BETTER_QUALITY,
+    output_format: oneOf('output_format', sameWords('png', 'jpeg', 'webp', 'gif')),
   },
   'gpt-image-1': { ...GPT_IMAGE, size: oneOf('size', sameWords('1024x1024', '1536x1024', '1024x1536', 'auto')) },
   'dall-e-3': {
@@ -105,7 +136,28 @@ const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
     n: as('n'),
     quality: only('standard', 'auto'),
   },
+  'text-embedding-3-small': { ...keepAll('user'), dimensions: upTo('dimensions', 1536) },
+  'text-embedding-3-large': { ...keepAll('user'), dimensions: upTo('dimensions', 3072) },
+  // It always makes vectors of this length and has no word for it.
+  'text-embedding-ada-002': { ...keepAll('user'), dimensions: only(1536) },
   anthropic: {},
+};
+
+/** Servers we know nothing of: what has no rule is passed on as it came, and they refuse what they do not know. */
+const PASS_ON: ReadonlySet<ParameterFamily> = new Set(['any-image', 'any-embedding']);
+
+/** Values are quoted in messages up to here. */
+const QUOTED_CHARS = 100;
+
+const quoted = (value: unknown): string => {
+  const text = JSON.stringify(value) ?? 'undefined';
+  return text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}…`;
+};
+
+const say = (family: ParameterFamily, name: string, value: unknown): Record<string, unknown> | undefined => {
+  const rules = FAMILIES[family];
+  if (Object.hasOwn(rules, name)) return rules[name]?.(value);
+  return PASS_ON.has(family) ? { [name]: value } : undefined;
 };
 
 /**
@@ -118,9 +170,9 @@ export const translateParameters = (family: ParameterFamily, model: string, para
   const words: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(parameters)) {
     if (value === undefined) continue;
-    const said = FAMILIES[family][name]?.(value);
+    const said = say(family, name, value);
     if (!said) {
-      throw new AppError('unsupported_parameter', `${model} does not support ${name} = ${JSON.stringify(value)}.`, { param: `parameters.${name}` });
+      throw new AppError('unsupported_parameter', `${model} does not support ${name} = ${quoted(value)}.`, { param: `parameters.${name}` });
     }
     Object.assign(words, said);
   }

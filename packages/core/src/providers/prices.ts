@@ -12,7 +12,8 @@ export const costUsd = (provider: ProviderName, id: string, usage: Usage): numbe
   const model = modelOf(id);
   const { inputTokens, outputTokens, imageInputTokens = 0, cachedInputTokens = 0 } = usage;
   if (model?.provider !== provider || !model.price || inputTokens === undefined || outputTokens === undefined) return undefined;
-  const { input, output, cachedInput = input, imageInput = input } = model.price;
+  // Only models that put out no tokens have no price for them.
+  const { input, output = 0, cachedInput = input, imageInput = input } = model.price;
   const plain = Math.max(0, inputTokens - cachedInputTokens - imageInputTokens);
   return (plain * input + cachedInputTokens * cachedInput + imageInputTokens * imageInput + outputTokens * output) / PER_MILLION;
 };

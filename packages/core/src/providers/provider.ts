@@ -1,4 +1,4 @@
-import type { JobType, Usage } from '../jobs/job.ts';
+import type { EmbeddingInput, JobType, Usage } from '../jobs/job.ts';
 
 /** Whom a model can be asked of. */
 export type ProviderName = 'groq' | 'openai' | 'anthropic' | 'simulated';
@@ -24,7 +24,12 @@ export type ChatResult = { text: string; finishReason: string; usage: Usage; mod
 /** A picture call; with `pictures` it edits them, else it makes new ones. */
 export type ImageRequest = { model: string; prompt: string; pictures: PictureBytes[]; parameters: Record<string, unknown> };
 export type MadePicture = { bytes: Buffer; revisedPrompt?: string };
-export type ImageResult = { images: MadePicture[]; usage: Usage; model: string };
+/** `background` and `quality`: what the provider says it chose. */
+export type ImageResult = { images: MadePicture[]; usage: Usage; model: string; background?: string; quality?: string };
+
+/** A call for vectors, one for each input and in their order. */
+export type EmbeddingRequest = { model: string; inputs: EmbeddingInput[]; parameters: Record<string, unknown> };
+export type EmbeddingResult = { vectors: Float32Array[]; usage: Usage; model: string };
 
 /**
  * What every call is given: `signal` aborts the upstream request; `onDelta` hears text as it comes; `onReply` hears the head of the reply,
@@ -41,6 +46,7 @@ export type Provider = {
   /** Chat, and vision where the model can see. */
   chat?: (request: ChatRequest, options: CallOptions) => Promise<ChatResult>;
   image?: (request: ImageRequest, options: CallOptions) => Promise<ImageResult>;
+  embed?: (request: EmbeddingRequest, options: CallOptions) => Promise<EmbeddingResult>;
 };
 
 /** What a job of a given model and type is served by, in order: the next one only when the account lacks the one before. */

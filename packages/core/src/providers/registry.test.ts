@@ -15,7 +15,7 @@ describe('without any key', () => {
   it('serves every model and alias of the catalogue by the simulated provider, with a warning', () => {
     const { list, targets, simulated } = none();
     expect(simulated).toBe(true);
-    expect(list().length).toBe(MODELS.length + 3);
+    expect(list().length).toBe(MODELS.length + 4);
     for (const { id, types } of list()) {
       for (const type of types) {
         const [target, ...more] = targets(id, type);

@@ -4,7 +4,7 @@ import type { JobType } from '../jobs/job.ts';
 import { createGroq } from './groq/create.ts';
 import { ALIASES, type Alias, familyOf, MODELS, type Model, modelOf } from './models.ts';
 import { createOpenai } from './openai/create.ts';
-import { translateParameters } from './parameters.ts';
+import { type ParameterFamily, translateParameters } from './parameters.ts';
 import { costUsd } from './prices.ts';
 import type { ModelInfo, Provider, ProviderName, Registry, Target } from './provider.ts';
 import { createSimulated } from './simulated/create.ts';
@@ -23,6 +23,9 @@ const SIMULATED_WARNING = 'No provider key is set: this result is simulated.';
 /** A name without a catalogue entry makes pictures if it sounds like it. */
 const SOUNDS_LIKE_PICTURES = /image|dall-?e|flux|diffusion|sdxl|(^|[^a-z0-9])sd[-_.]?\d/i;
 
+/** Such a name makes vectors and nothing else; any other that is no picture model may make them too. */
+const SOUNDS_LIKE_VECTORS = /embed|(^|[^a-z0-9])(bge|gte|e5)[-_.]|minilm/i;
+
 /**
  * `openai/<id>` and `groq/<id>` name a model of the operator's own server, when that provider has a base URL of its own:
  * the id is passed on as it is. A catalogue id of that form (Groq's `openai/gpt-oss-120b`) is itself; a server's model of that
@@ -33,8 +36,10 @@ const ownModel = (settings: Settings, name: string): Model | undefined => {
     if (!name.startsWith(`${provider}/`) || settings[provider].baseUrl === undefined) continue;
     const id = name.slice(provider.length + 1);
     if (id === '') continue;
-    if (provider === 'openai' && SOUNDS_LIKE_PICTURES.test(id)) return { id, provider, types: ['image'], family: 'any-image' };
-    return { id, provider, types: ['chat', 'vision'], family: 'any-chat' };
+    if (provider === 'groq') return { id, provider, types: ['chat', 'vision'], family: 'any-chat' };
+    if (SOUNDS_LIKE_PICTURES.test(id)) return { id, provider, types: ['image'], family: 'any-image' };
+    if (SOUNDS_LIKE_VECTORS.test(id)) return { id, provider, types: ['embedding'], family: 'any-embedding' };
+    return { id, provider, types: ['chat', 'vision', 'embedding'], family: 'any-chat' };
   }
   return undefined;
 };
@@ -86,6 +91,15 @@ const createProviders = ({ groq, openai }: Settings): Providers => {
   if (groq.apiKey !== undefined) providers.set('groq', createGroq({ apiKey: groq.apiKey, baseUrl: groq.baseUrl }, upstream));
   if (openai.apiKey !== undefined) providers.set('openai', createOpenai({ apiKey: openai.apiKey, baseUrl: openai.baseUrl }, upstream));
   return providers;
+};
+
+/** The words of a model the catalogue does not know, by what is asked of it. */
+const OTHERWISE = { chat: 'any-chat', vision: 'any-chat', image: 'any-image', embedding: 'any-embedding' } as const satisfies Record<JobType, ParameterFamily>;
+
+/** The parameter words of who serves a call. The simulated provider has its own, whatever model it stands for; of texts it takes all. */
+const wordsOf = ({ provider, model }: Target, type: JobType): ParameterFamily | undefined => {
+  if (provider.name !== 'simulated') return familyOf(provider.name, model, OTHERWISE[type]);
+  return type === 'image' ? 'simulated-image' : type === 'embedding' ? 'simulated-embedding' : undefined;
 };
 
 /** What accounts are known to lack. */
@@ -158,10 +172,11 @@ export const createRegistry = (config: Pick<Config, 'providers'>, now: () => num
     targets,
     checkParameters(name, type, parameters) {
       const [first] = targets(name, type);
-      if (!first || simulated) return;
+      const family = first && wordsOf(first, type);
+      if (!first || !family) return;
       // How closely pictures are looked at is said with each picture, not as a parameter of the call.
       const { detail: _detail, ...said } = parameters;
-      translateParameters(familyOf(first.provider.name, first.model, type === 'image' ? 'any-image' : 'any-chat'), first.model, said);
+      translateParameters(family, first.model, said);
     },
     noteMissing: missing.note,
     costUsd,

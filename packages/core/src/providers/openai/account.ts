@@ -1,16 +1,16 @@
 import OpenAI from 'openai';
 import type { CallState, Limits } from '../call.ts';
 import type { Account } from '../errors.ts';
-import { CHAT_LIMITS, imageLimits } from '../limits.ts';
+import { CHAT_LIMITS, EMBEDDING_LIMITS, imageLimits } from '../limits.ts';
 import type { CallOptions } from '../provider.ts';
 import type { Upstream } from '../upstream.ts';
 
 export type OpenaiSettings = { apiKey: string; baseUrl?: string | undefined };
 
 /** Limits that tests shorten. */
-export type ProviderLimits = { chat: Limits; image: (n: number) => Limits };
+export type ProviderLimits = { chat: Limits; image: (n: number) => Limits; embedding: Limits };
 /** What calls to OpenAI may take, by their kind. */
-export const DEFAULT_LIMITS: ProviderLimits = { chat: CHAT_LIMITS, image: imageLimits };
+export const DEFAULT_LIMITS: ProviderLimits = { chat: CHAT_LIMITS, image: imageLimits, embedding: EMBEDDING_LIMITS };
 
 /** An OpenAI account, or one of a compatible server: `begin` gives a client for one call that goes through our upstream. */
 export type OpenaiAccount = Account & {

@@ -14,9 +14,16 @@ const imageSchema = z.object({ b64_json: words, url: words, revised_prompt: word
 const replySchema = z.object({
   data: z.array(imageSchema).optional().catch(undefined),
   usage: z
-    .object({ input_tokens: count, output_tokens: count, input_tokens_details: z.object({ image_tokens: count }).optional().catch(undefined) })
+    .object({
+      input_tokens: count,
+      output_tokens: count,
+      input_tokens_details: z.object({ image_tokens: count }).optional().catch(undefined),
+      output_tokens_details: z.object({ image_tokens: count }).optional().catch(undefined),
+    })
     .optional()
     .catch(undefined),
+  background: words,
+  quality: words,
   error: z.unknown().optional(),
   refusal: words,
   text: words,
@@ -73,14 +80,16 @@ const withoutPicture = ({ account }: ImageCall, reply: Reply): Error => {
   return badResponse(account, 'a reply that holds no picture');
 };
 
-// The images endpoints give no split of their output: all of it is picture.
+// Without a split of the output all of it is picture.
 const usageOf = (raw: Reply['usage'], images: number): Usage => {
   const imageTokens = raw?.input_tokens_details?.image_tokens;
+  const imageOutputTokens = raw?.output_tokens_details?.image_tokens;
   return {
     images,
     ...(raw?.input_tokens !== undefined && { inputTokens: raw.input_tokens }),
     ...(raw?.output_tokens !== undefined && { outputTokens: raw.output_tokens }),
     ...(imageTokens !== undefined && { imageInputTokens: imageTokens }),
+    ...(imageOutputTokens !== undefined && { imageOutputTokens }),
   };
 };
 
@@ -95,5 +104,6 @@ export const readImageReply = async (call: ImageCall, raw: unknown): Promise<Omi
   const made = (parsed.data.data ?? []).filter(({ b64_json: inline, url }) => inline || url);
   if (made.length === 0) throw withoutPicture(call, parsed.data);
   const images = await Promise.all(made.map((image) => pictureOf(call, image)));
-  return { images, usage: usageOf(parsed.data.usage, images.length) };
+  const { background, quality, usage } = parsed.data;
+  return { images, usage: usageOf(usage, images.length), ...(background !== undefined && { background }), ...(quality !== undefined && { quality }) };
 };
