@@ -49,7 +49,7 @@ const inTheBody = (thrown: unknown, places: EndpointCall['places'] = {}): unknow
   if (!(thrown instanceof AppError) || !thrown.param?.startsWith('parameters.')) return thrown;
   const { code, message, provider, retryAfterMs, detail, cause } = thrown;
   const name = thrown.param.slice('parameters.'.length);
-  const param = places[name] ?? name;
+  const param = Object.hasOwn(places, name) ? (places[name] ?? name) : name;
   return new AppError(code, message, {
     param,
     cause,
