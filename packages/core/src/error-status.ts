@@ -10,6 +10,7 @@ export const STATUS = {
   unsupported_parameter: 400,
   payload_too_large: 413,
   unsupported_media_type: 415,
+  range_not_satisfiable: 416,
   invalid_url: 400,
   fetch_failed: 400,
   model_not_found: 400,

@@ -9,6 +9,7 @@ export const ERRORS = {
   unsupported_parameter: { retryable: false, type: 'invalid_request_error' },
   payload_too_large: { retryable: false, type: 'invalid_request_error' },
   unsupported_media_type: { retryable: false, type: 'invalid_request_error' },
+  range_not_satisfiable: { retryable: false, type: 'invalid_request_error' },
   invalid_url: { retryable: false, type: 'invalid_request_error' },
   fetch_failed: { retryable: false, type: 'invalid_request_error' },
   model_not_found: { retryable: false, type: 'invalid_request_error' },

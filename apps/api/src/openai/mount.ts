@@ -3,6 +3,7 @@ import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
 import { chatCompletionRoutes } from './chat-completions.ts';
 import { embeddingRoutes } from './embeddings.ts';
+import { fileRoutes } from './files.ts';
 import { imageRoutes } from './images.ts';
 import { responseRoutes } from './responses.ts';
 
@@ -13,6 +14,7 @@ const PREFIXES = ['/v1', '/openai/v1'] as const;
 export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
   for (const prefix of PREFIXES) {
     app.route(`${prefix}/chat/completions`, chatCompletionRoutes(deps));
+    app.route(`${prefix}/files`, fileRoutes(deps));
     app.route(`${prefix}/images`, imageRoutes(deps));
     app.route(`${prefix}/responses`, responseRoutes(deps));
     app.route(`${prefix}/embeddings`, embeddingRoutes(deps));

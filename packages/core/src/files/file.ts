@@ -1,6 +1,11 @@
-/** What a file is for (OpenAI's list); `batch_output` is what our own batches make. */
-export type FilePurpose = 'assistants' | 'batch' | 'fine-tune' | 'vision' | 'user_data' | 'evals' | 'batch_output';
+/** What a client may say a file is for (OpenAI's list). */
+export const UPLOAD_PURPOSES = ['assistants', 'batch', 'fine-tune', 'vision', 'user_data', 'evals'] as const;
+/** `batch_output` is what our own batches make; nobody uploads it. */
+export const FILE_PURPOSES = [...UPLOAD_PURPOSES, 'batch_output'] as const;
+export type FilePurpose = (typeof FILE_PURPOSES)[number];
 
+/** Of one uploaded file, as of one batch (contract 3, "files 200 MB"). */
+export const MAX_FILE_BYTES = 200 * 1024 * 1024;
 const MAX_NAME_CHARS = 255;
 
 /** A file as OpenAI has them; its bytes are a blob. */

@@ -16,7 +16,7 @@ export const FILE_EXPIRY = 'fana:files';
 type FileDeps = Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>;
 
 /** What is told of a file beside its bytes. */
-type FileFacts = {
+export type FileFacts = {
   tenant: string;
   filename: string;
   purpose: FilePurpose;
@@ -28,11 +28,11 @@ type FileFacts = {
 type FileBytes = { tenant: string; source: AsyncIterable<Uint8Array>; mediaType: string; blobId?: string | undefined };
 
 /** Stores the bytes of a file to be. What `recordFile` never takes up is removed after some hours. @throws what `saveBlobStream` throws. */
-const storeFileBytes = (deps: FileDeps, { blobId, ...bytes }: FileBytes): Promise<BlobRecord> =>
+export const storeFileBytes = (deps: FileDeps, { blobId, ...bytes }: FileBytes): Promise<BlobRecord> =>
   saveBlobStream(deps, { ...bytes, id: blobId, expiresMs: deps.now() + STREAM_MAX_MS });
 
 /** Makes a file of stored bytes, in one step: from then on both have the expiry of the file. @throws AppError `unavailable`. */
-const recordFile = async (deps: FileDeps, facts: FileFacts, blob: BlobRecord): Promise<FileRecord> => {
+export const recordFile = async (deps: FileDeps, facts: FileFacts, blob: BlobRecord): Promise<FileRecord> => {
   const createdMs = deps.now();
   const file: FileRecord = {
     id: facts.id ?? newId('file'),
