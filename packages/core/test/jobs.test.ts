@@ -132,7 +132,7 @@ describe('a run', () => {
     const second = await claimJob(deps.redis, job.id, 1, 'lease_2');
     expect(second).toMatchObject({ kind: 'claimed', job: { attempts: [{ number: 1, outcome: 'unknown' }] } });
     expect(await beginAttempt(deps.redis, job.id, 'lease_1', 'simulated', 'm')).toEqual({ kind: 'lost' });
-    expect(await appendDelta(deps.redis, { id: job.id, lease: 'lease_1', attempt: 1, number: 1, text: 'late' })).toBe(false);
+    expect(await appendDelta(deps.redis, { id: job.id, lease: 'lease_1', attempt: 1, number: 1, text: 'late', choices: '' })).toBe(false);
     expect(await endJob(deps, job, { status: 'completed', lease: 'lease_1' })).toMatchObject({ kind: 'lost' });
     expect(await renewLeases(deps.redis, [{ id: job.id, lease: 'lease_1' }])).toEqual(['lost']);
     expect(await endJob(deps, job, { status: 'completed', lease: 'lease_2' })).toMatchObject({ kind: 'finished' });
@@ -174,7 +174,7 @@ describe('a run', () => {
   it('tells its events in order, the first with the time of acceptance as id, a reset before a rerun', async () => {
     const job = await claimed();
     await beginAttempt(deps.redis, job.id, 'lease_1', 'simulated', 'm');
-    const piece = { id: job.id, lease: 'lease_1', attempt: 1, number: 1, text: 'Hel' };
+    const piece = { id: job.id, lease: 'lease_1', attempt: 1, number: 1, text: 'Hel', choices: '' };
     await appendDelta(deps.redis, piece);
     // Sent again, as a client does after a cut connection: it stands in the stream once.
     expect(await appendDelta(deps.redis, piece)).toBe(true);

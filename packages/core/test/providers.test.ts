@@ -42,7 +42,7 @@ describe('against an upstream that real SDKs are tested with', () => {
   ])('streams the chat of %s from %s with one call of %s', async (name, provider, path) => {
     const to = target(name, 'chat');
     const deltas: string[] = [];
-    const result = await to.provider.chat?.(chatRequest({ model: to.model }), { signal: never, onDelta: (text) => deltas.push(text) });
+    const result = await to.provider.chat?.(chatRequest({ model: to.model }), { signal: never, onDelta: ({ delta }) => deltas.push(delta.content ?? '') });
     expect(to.provider.name).toBe(provider);
     expect(result).toMatchObject({ text: 'The capital of Peru is Lima, on the coast.', finishReason: 'stop', model: to.model });
     expect(result?.usage.outputTokens).toBeGreaterThan(0);
@@ -177,7 +177,7 @@ describe('against an upstream with faults', () => {
     });
     for (const provider of [openai(), groq()]) {
       const deltas: string[] = [];
-      const error = await failure(Promise.resolve(provider.chat?.(chatRequest(), { signal: never, onDelta: (text) => deltas.push(text) })));
+      const error = await failure(Promise.resolve(provider.chat?.(chatRequest(), { signal: never, onDelta: ({ delta }) => deltas.push(delta.content ?? '') })));
       expect(error).toMatchObject({ code: 'outcome_unknown', provider: { outcome: 'unknown', status: 200 } });
       expect(deltas).toEqual(['Li', 'ma']);
     }
@@ -209,6 +209,86 @@ describe('against an upstream with faults', () => {
     }
     // The pool may open one more before it has seen the end of a reply.
     expect(server.open()).toBeLessThanOrEqual(4);
+  });
+
+  const piece = (index: number, said: object, more: object = {}) => ({ model: 'm', choices: [{ index, delta: said, finish_reason: null, ...more }] });
+  const end = (index: number, finish_reason: string) => ({ model: 'm', system_fingerprint: 'fp_1', choices: [{ index, delta: {}, finish_reason }] });
+  const streamOf =
+    (...events: unknown[]): Behaviour =>
+    (socket) =>
+      socket.write(sseHead + events.map(event).join('') + event('[DONE]') + endOfChunks);
+  const collected = (provider: Provider, keepRefusals = true) => provider.chat?.(chatRequest({ keepRefusals }), { signal: never });
+
+  it('collects every answer of a stream with its tool calls, reasoning, log probabilities and finish reason', async () => {
+    server.behave(
+      streamOf(
+        piece(0, { role: 'assistant', content: null, reasoning: 'Let me ' }),
+        piece(1, { role: 'assistant', content: 'Two', refusal: null }, { logprobs: { content: [{ token: 'Two' }], refusal: null } }),
+        piece(0, { reasoning: 'look.', tool_calls: [{ index: 0, id: 'call_a', type: 'function', function: { name: 'f', arguments: '' } }] }),
+        piece(0, { tool_calls: [{ index: 1, id: 'call_b', type: 'function', function: { name: 'g', arguments: '{}' } }] }),
+        piece(0, { tool_calls: [{ index: 0, function: { arguments: '{"x":' } }] }),
+        piece(0, { tool_calls: [{ index: 0, function: { arguments: '1}' } }] }),
+        piece(1, { content: ' words' }, { logprobs: { content: [{ token: ' words' }] } }),
+        end(1, 'length'),
+        end(0, 'tool_calls'),
+        { choices: [], usage: { prompt_tokens: 1, completion_tokens: 9, completion_tokens_details: { reasoning_tokens: 4 } } },
+      ),
+    );
+    for (const provider of [openai(), groq()]) {
+      expect(await collected(provider)).toEqual({
+        text: '',
+        finishReason: 'tool_calls',
+        model: 'm',
+        envelope: { system_fingerprint: 'fp_1' },
+        usage: { inputTokens: 1, outputTokens: 9, reasoningTokens: 4 },
+        choices: [
+          {
+            finishReason: 'tool_calls',
+            message: {
+              reasoning: 'Let me look.',
+              tool_calls: [
+                { id: 'call_a', type: 'function', function: { name: 'f', arguments: '{"x":1}' } },
+                { id: 'call_b', type: 'function', function: { name: 'g', arguments: '{}' } },
+              ],
+            },
+          },
+          { finishReason: 'length', message: { content: 'Two words' }, logprobs: { content: [{ token: 'Two' }, { token: ' words' }] } },
+        ],
+      });
+    }
+  });
+
+  it('takes a stream for cut when one of its answers has no end', async () => {
+    server.behave(streamOf(piece(0, { content: 'One' }), piece(1, { content: 'Two' }), end(0, 'stop')));
+    expect(await failure(Promise.resolve(collected(openai())))).toMatchObject({ code: 'outcome_unknown' });
+  });
+
+  it('gives a refusal as an answer to who keeps it, and fails for everybody else', async () => {
+    server.behave(streamOf(piece(0, { refusal: 'I will ' }), piece(0, { refusal: 'not.' }), end(0, 'stop')));
+    expect((await collected(openai()))?.choices).toEqual([{ message: { refusal: 'I will not.' }, finishReason: 'stop' }]);
+    expect(await failure(Promise.resolve(collected(openai(), false)))).toMatchObject({ code: 'provider_refused', provider: { outcome: 'known' } });
+  });
+
+  it('says developer to OpenAI, system to Groq, and passes fields of messages on', async () => {
+    server.behave(streamOf(end(0, 'stop')));
+    const messages = [
+      { role: 'developer' as const, content: 'Be brief.' },
+      { role: 'assistant' as const, content: null, other: { tool_calls: [{ id: 'call_a' }] } },
+      { role: 'tool' as const, content: '4', other: { tool_call_id: 'call_a' } },
+    ];
+    for (const [provider, role] of [
+      [openai(), 'developer'],
+      [groq(), 'system'],
+    ] as const) {
+      await provider.chat?.(chatRequest({ messages, model: 'm' }), { signal: never });
+      expect(JSON.parse(server.requests.at(-1)?.body.toString() ?? '')).toMatchObject({
+        messages: [
+          { role, content: 'Be brief.' },
+          { role: 'assistant', content: null, tool_calls: [{ id: 'call_a' }] },
+          { role: 'tool', content: '4', tool_call_id: 'call_a' },
+        ],
+      });
+    }
   });
 
   it('never sends a request twice when a kept connection turns out to be dead', async () => {

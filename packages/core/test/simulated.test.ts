@@ -1,4 +1,6 @@
 import { createSimulated } from '@fana/core/providers/simulated/create.ts';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { chatRequest, failure, imageRequest, never, redPng } from './provider-requests.ts';
@@ -9,7 +11,7 @@ describe('the simulated provider', () => {
 
   it('streams the same marked answer to the same message', async () => {
     const deltas: string[] = [];
-    const first = await chat(chatRequest(), { signal: never, onDelta: (text) => deltas.push(text) });
+    const first = await chat(chatRequest(), { signal: never, onDelta: ({ delta }) => deltas.push(delta.content ?? '') });
     expect(first.text).toContain('simulated');
     expect(first.text).toContain('what is the capital of Peru?');
     expect(deltas.join('')).toBe(first.text);
@@ -20,6 +22,71 @@ describe('the simulated provider', () => {
     const result = await chat(chatRequest({ parameters: { max_tokens: 5 } }), { signal: never });
     expect(result.finishReason).toBe('length');
     expect(result.usage.outputTokens).toBeLessThanOrEqual(5);
+  });
+
+  it('gives n answers, ends them at a stop sequence, and streams what it answers', async () => {
+    const heard: Record<number, string> = {};
+    const result = await chat(chatRequest({ parameters: { n: 2, stop: ['capital'] } }), {
+      signal: never,
+      onDelta: ({ index, delta }) => {
+        heard[index] = (heard[index] ?? '') + (delta.content ?? '');
+      },
+    });
+    const texts = result.choices?.map(({ message }) => message.content);
+    expect(texts).toHaveLength(2);
+    expect(texts?.[0]).not.toBe(texts?.[1]);
+    for (const text of texts ?? []) expect(text).toMatch(/You wrote: “what is the $/);
+    expect([heard[0], heard[1]]).toEqual(texts);
+  });
+
+  const schema = {
+    type: 'object',
+    properties: {
+      city: { type: 'string', minLength: 12 },
+      kind: { enum: ['capital', 'town'] },
+      people: { type: 'integer', minimum: 1000, multipleOf: 7 },
+      score: { type: 'number', exclusiveMinimum: 0, maximum: 1 },
+      founded: { type: ['string', 'null'], format: 'date' },
+      near: { type: 'array', items: { $ref: '#/$defs/place' }, minItems: 2 },
+      twin: { anyOf: [{ $ref: '#/$defs/place' }, { type: 'null' }] },
+    },
+    required: ['city', 'kind', 'people', 'score', 'founded', 'near', 'twin'],
+    additionalProperties: false,
+    $defs: {
+      place: {
+        type: 'object',
+        properties: { name: { type: 'string' }, twin: { anyOf: [{ $ref: '#/$defs/place' }, { type: 'null' }] } },
+        required: ['name', 'twin'],
+      },
+    },
+  };
+  const validate = addFormats.default(new Ajv2020()).compile(schema);
+
+  it('answers JSON that the asked schema allows', async () => {
+    const parameters = { response_format: { type: 'json_schema', json_schema: { name: 'city', schema } } };
+    const { text } = await chat(chatRequest({ parameters }), { signal: never });
+    expect(validate(JSON.parse(text)), JSON.stringify(validate.errors)).toBe(true);
+    const object = await chat(chatRequest({ parameters: { response_format: { type: 'json_object' } } }), { signal: never });
+    expect(JSON.parse(object.text)).toMatchObject({ simulated: true });
+  });
+
+  it.each(['required', { type: 'function', function: { name: 'look_up' } }])('calls the tool that %o leaves no way around', async (tool_choice) => {
+    const tools = [{ type: 'function', function: { name: 'look_up', parameters: schema } }];
+    const { choices } = await chat(chatRequest({ parameters: { tools, tool_choice } }), { signal: never });
+    const call = choices?.[0]?.message.tool_calls?.[0];
+    expect(choices?.[0]?.finishReason).toBe('tool_calls');
+    expect(call).toMatchObject({ type: 'function', id: expect.any(String), function: { name: 'look_up' } });
+    expect(validate(JSON.parse(call?.function?.arguments ?? ''))).toBe(true);
+    expect((await chat(chatRequest({ parameters: { tools } }), { signal: never })).choices).toBeUndefined();
+  });
+
+  it.each([
+    [{ logprobs: true }, 'unsupported_parameter', 'parameters.logprobs'],
+    [{ flavour: 'mint' }, 'unsupported_parameter', 'parameters.flavour'],
+    [{ tools: [], tool_choice: { type: 'function', function: { name: 'none' } } }, 'invalid_request', 'tool_choice'],
+    [{ response_format: { type: 'json_schema', json_schema: { schema: { type: 'string', pattern: '^a+$' } } } }, 'unsupported_parameter', 'response_format'],
+  ])('refuses %o', async (parameters, code, param) => {
+    expect(await failure(chat(chatRequest({ parameters }), { signal: never }))).toMatchObject({ code, param });
   });
 
   it('says what it sees of the actual picture', async () => {

@@ -1,6 +1,6 @@
 import type { Deps } from '@fana/core/deps.ts';
 import type { JobInput, JobOutput, JobRecord, Source, Usage } from '@fana/core/jobs/job.ts';
-import type { CallOptions, Target } from '@fana/core/providers/provider.ts';
+import type { CallOptions, ChoiceDelta, Target } from '@fana/core/providers/provider.ts';
 import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
 
 /** What a processor may do while it holds a job: see `runJob`. */
@@ -19,8 +19,8 @@ export type Run = {
   call: <T>(targets: Target[], call: (target: Target, options: CallOptions) => Promise<T>) => Promise<{ result: T; target: Target }>;
   /** Writes down something that was paid for, however long Redis takes no writes: see persist.ts. */
   persist: <T>(step: () => Promise<T>) => Promise<T>;
-  /** Publishes a piece of output text. */
-  emit: (text: string) => void;
+  /** Publishes a piece of an answer. */
+  emit: (piece: ChoiceDelta) => void;
 };
 
 /** What a run made; `costUsd` is unset where no price is known. */

@@ -61,15 +61,20 @@ const addPictures = (turns: ChatMessage[], pictures: PictureBytes[], detail: unk
 /** Makes the one call of a chat or vision job, publishing its text as it comes. */
 export const callForText = async (deps: Deps, run: Run, messages: ChatMessage[]): Promise<ProcessResult> => {
   const { job } = run;
-  const { detail: _detail, ...parameters } = job.spec.parameters;
+  // On `/v1/jobs` it is said with each picture, not as a parameter of the call.
+  const { detail: _detail, ...native } = job.spec.parameters;
+  const isPassedOn = job.spec.endpoint !== undefined;
+  const parameters = isPassedOn ? job.spec.parameters : native;
   const { result, target } = await run.call(deps.providers.targets(job.spec.model, job.spec.type), (to, options) => {
     if (!to.provider.chat) throw new Error(`provider ${to.provider.name} has no chat`);
-    return to.provider.chat({ model: to.model, messages, parameters }, { ...options, onDelta: run.emit });
+    return to.provider.chat({ model: to.model, messages, parameters, keepRefusals: isPassedOn }, { ...options, onDelta: run.emit });
   });
   // At least one piece is always published.
-  if (result.text === '') run.emit('');
+  if (result.text === '') run.emit({ index: 0, delta: {} });
+  const { text, finishReason, choices, envelope } = result;
   return {
-    output: { kind: 'text', text: result.text, finishReason: result.finishReason },
+    // What only OpenAI's shape has a place for is kept for the routes that speak it.
+    output: { kind: 'text', text, finishReason, ...(isPassedOn && choices && { choices }), ...(isPassedOn && envelope && { envelope }) },
     usage: result.usage,
     servedBy: { provider: target.provider.name, model: result.model },
     warnings: target.warnings,

@@ -1,9 +1,13 @@
 import type { Redis } from 'ioredis';
+import type { ChoiceDelta } from '../providers/provider.ts';
 import type { JobRecord } from './job.ts';
 import { eventsKey } from './store.ts';
 
-/** One entry of a job's event stream. `id` is the Redis stream id: it only grows. */
-export type JobEvent = { id: string; type: string; attempt: number; createdMs: number; delta?: string };
+/**
+ * One entry of a job's event stream. `id` is the Redis stream id: it only grows. `delta` is text of the first answer; `choices` is what
+ * the piece adds beside it: to other answers, or to the first one but text.
+ */
+export type JobEvent = { id: string; type: string; attempt: number; createdMs: number; delta?: string; choices?: ChoiceDelta[] };
 
 const STREAM_ID = /^(\d{1,16})-(\d{1,10})$/;
 /** Whether a text has the form of a stream id: what a client sends as Last-Event-ID. */
@@ -23,7 +27,9 @@ const toEvent = ([id, fields]: [string, string[]]): JobEvent => {
   const values: Record<string, string> = {};
   for (let i = 0; i < fields.length; i += 2) values[fields[i] as string] = fields[i + 1] as string;
   const event: JobEvent = { id, type: values['type'] ?? '', attempt: Number(values['attempt'] ?? 0), createdMs: Number(values['at'] ?? 0) };
-  return values['delta'] === undefined ? event : { ...event, delta: values['delta'] };
+  if (values['delta'] !== undefined) event.delta = values['delta'];
+  if (values['choices'] !== undefined) event.choices = JSON.parse(values['choices']);
+  return event;
 };
 
 /** The events after `afterId` ('' = from the first), at most one page. */

@@ -48,7 +48,7 @@ export type MessagePart =
   | { type: 'other'; part: Record<string, unknown> };
 /** `other`: fields of a message in OpenAI's words that are passed on as they came (name, tool_calls, tool_call_id, refusal). */
 export type InputMessage = {
-  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool' | 'function';
   content: string | MessagePart[] | null;
   other?: Record<string, unknown>;
 };
@@ -132,8 +132,8 @@ export type JobError = {
 };
 
 /**
- * `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own, `imageOutputTokens` is one of
- * `outputTokens`; the native job does not show them.
+ * `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; `imageOutputTokens`, `reasoningTokens`
+ * and the two of a prediction are parts of `outputTokens`. The native job does not show them.
  */
 export type Usage = {
   inputTokens?: number;
@@ -142,6 +142,9 @@ export type Usage = {
   cachedInputTokens?: number;
   imageInputTokens?: number;
   imageOutputTokens?: number;
+  reasoningTokens?: number;
+  acceptedPredictionTokens?: number;
+  rejectedPredictionTokens?: number;
 };
 
 /** A picture a job made; its bytes are a blob. */
@@ -155,7 +158,23 @@ export type StoredImage = {
   expiresMs: number;
   revisedPrompt?: string;
 };
-export type TextOutput = { kind: 'text'; text: string; finishReason: string };
+/** A call of a tool that an answer asks for, in OpenAI's words. */
+export type ToolCall = {
+  id?: string;
+  type?: string;
+  function?: { name?: string; arguments?: string };
+  custom?: { name?: string; input?: string };
+  [field: string]: unknown;
+};
+/** The message of one answer, in OpenAI's words: whatever its provider added to it (reasoning, annotations) is kept. */
+export type AnswerMessage = { content?: string; refusal?: string; tool_calls?: ToolCall[]; [field: string]: unknown };
+export type Logprobs = { content?: unknown[] | null; refusal?: unknown[] | null };
+export type AnswerChoice = { message: AnswerMessage; finishReason: string; logprobs?: Logprobs };
+/**
+ * `text` and `finishReason` are those of the first answer. `choices` holds all of them, when there is more to tell than that: several,
+ * tool calls, a refusal, log probabilities, reasoning. `envelope`: what the provider said of the reply as a whole (`system_fingerprint`).
+ */
+export type TextOutput = { kind: 'text'; text: string; finishReason: string; choices?: AnswerChoice[]; envelope?: Record<string, unknown> };
 /** `background` and `quality`: what the provider says it chose. */
 export type ImageOutput = { kind: 'images'; images: StoredImage[]; background?: string; quality?: string };
 /** `vectors`: base64 of little-endian 32-bit floats, in the order of the inputs. The record of a long result has none: its blob does. */

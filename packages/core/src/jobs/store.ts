@@ -121,12 +121,12 @@ export const notePicture = async (redis: Redis, id: string, lease: string, field
 export const settleAttempt = async (redis: Redis, id: string, lease: string, outcome: AttemptOutcome, error?: JobError): Promise<boolean> =>
   (await scripts.settleAttempt(redis, [jobKey(id)], [lease, outcome, error ? JSON.stringify(error) : ''])) === 1;
 
-/** A piece of output: `number` counts the pieces of its attempt from 1. */
-export type Piece = { id: string; lease: string; attempt: number; number: number; text: string };
+/** A piece of output: `number` counts the pieces of its attempt from 1; `choices` is what it adds beside the text of the first answer (JSON, or ''). */
+export type Piece = { id: string; lease: string; attempt: number; number: number; text: string; choices: string };
 
 /** Publishes a piece of output, once however often it is sent. False: the lease is lost. */
-export const appendDelta = async (redis: Redis, { id, lease, attempt, number, text }: Piece): Promise<boolean> =>
-  (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, text, id, number])) === 1;
+export const appendDelta = async (redis: Redis, { id, lease, attempt, number, text, choices }: Piece): Promise<boolean> =>
+  (await scripts.appendDelta(redis, [jobKey(id), eventsKey(id)], [lease, attempt, text, id, number, choices])) === 1;
 
 export type FinishInput = {
   id: string;

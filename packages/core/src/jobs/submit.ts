@@ -53,7 +53,9 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   if (other.length > 0 && (submission.type ?? 'auto') !== 'auto') {
     throw new AppError('invalid_request', `parameters.${other[0]} does not apply to jobs of type ${type}.`, { param: `parameters.${other[0]}` });
   }
-  deps.providers.checkParameters(model, type, known);
+  // How closely pictures are looked at is said with each picture, not as a parameter of the call.
+  const { detail: _detail, ...said } = known;
+  deps.providers.checkParameters(model, type, said);
   const spec: JobSpec = {
     tenant: submitter.tenant,
     keyId: submitter.keyId,

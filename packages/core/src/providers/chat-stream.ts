@@ -1,28 +1,44 @@
-import type { Usage } from '../jobs/job.ts';
+import type { Logprobs, Usage } from '../jobs/job.ts';
 import type { CallState } from './call.ts';
+import { createAnswers } from './chat-answer.ts';
 import { type Account, badResponse, refusedInWords } from './errors.ts';
-import type { CallOptions, ChatMessage, ChatPart, ChatRequest, ChatResult, PictureBytes } from './provider.ts';
+import type { CallOptions, ChatMessage, ChatPart, ChatRequest, ChatResult, ChoiceDelta, PictureBytes } from './provider.ts';
 
-/** What OpenAI and Groq both send, as far as it is read. */
+/** What OpenAI and Groq both send, as far as it is read. Of a choice and its delta nothing is taken for granted. */
 export type ChatChunk = {
   model?: string;
-  choices?: readonly { delta?: { content?: string | null; refusal?: string | null }; finish_reason?: string | null }[];
+  choices?: readonly { index?: number; delta?: object | null; logprobs?: object | null; finish_reason?: string | null }[];
   usage?: ChunkUsage | null;
   /** Groq's place for usage, and for why a stream was stopped early. */
   x_groq?: { usage?: ChunkUsage | null; error?: string | null } | null;
 };
-type ChunkUsage = { prompt_tokens?: number; completion_tokens?: number; prompt_tokens_details?: { cached_tokens?: number | undefined } | null };
+type ChunkUsage = {
+  prompt_tokens?: number;
+  completion_tokens?: number;
+  prompt_tokens_details?: { cached_tokens?: number | undefined } | null;
+  completion_tokens_details?: {
+    reasoning_tokens?: number | undefined;
+    accepted_prediction_tokens?: number | undefined;
+    rejected_prediction_tokens?: number | undefined;
+  } | null;
+};
 
 const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
-const usageOf = (raw: ChunkUsage | null | undefined): Usage => {
-  const cached = raw?.prompt_tokens_details?.cached_tokens;
-  return {
-    ...(isCount(raw?.prompt_tokens) && { inputTokens: raw.prompt_tokens }),
-    ...(isCount(raw?.completion_tokens) && { outputTokens: raw.completion_tokens }),
-    ...(isCount(cached) && { cachedInputTokens: cached }),
+const usageOf = (raw: ChunkUsage): Usage => {
+  const counts: Record<keyof Omit<Usage, 'images' | 'imageInputTokens'>, unknown> = {
+    inputTokens: raw.prompt_tokens,
+    outputTokens: raw.completion_tokens,
+    cachedInputTokens: raw.prompt_tokens_details?.cached_tokens,
+    reasoningTokens: raw.completion_tokens_details?.reasoning_tokens,
+    acceptedPredictionTokens: raw.completion_tokens_details?.accepted_prediction_tokens,
+    rejectedPredictionTokens: raw.completion_tokens_details?.rejected_prediction_tokens,
   };
+  return Object.fromEntries(Object.entries(counts).filter((entry): entry is [string, number] => isCount(entry[1])));
 };
+
+/** Said of a reply as a whole, in any of its events; shown to compatible clients as it came. */
+const ENVELOPE = ['system_fingerprint', 'service_tier', 'moderation'] as const;
 
 /** Raised inside a call whose stream ended before its answer did: a cut body, whatever the transport says. */
 class CutStream extends Error {
@@ -34,15 +50,32 @@ class CutStream extends Error {
 
 type Reading = { account: Account; state: CallState; request: ChatRequest; options: CallOptions };
 
+const fieldsOf = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {});
+
+/** Nulls say nothing, and the role is that of every answer. */
+const pieceOf = ({ index = 0, delta, logprobs }: NonNullable<ChatChunk['choices']>[number]): ChoiceDelta => {
+  const said = Object.entries(fieldsOf(delta)).filter(([name, value]) => value !== null && value !== undefined && name !== 'role');
+  return { index, delta: Object.fromEntries(said), ...(logprobs && { logprobs: logprobs as Logprobs }) };
+};
+
+/** Whether a piece adds anything: the first one often brings an empty text, the last one nothing at all. */
+const isFilled = ({ delta, logprobs }: ChoiceDelta): boolean => logprobs !== undefined || Object.values(delta).some((value) => value !== '');
+
+const refuseIfRefused = (account: Account, { text, finishReason, choices }: Pick<ChatResult, 'text' | 'finishReason' | 'choices'>): void => {
+  const { refusal, tool_calls: calls } = choices?.[0]?.message ?? {};
+  if (text !== '' || calls) return;
+  if (refusal) throw refusedInWords(account, refusal);
+  if (finishReason === 'content_filter') throw refusedInWords(account, 'its content filter took the whole answer away.');
+};
+
 /**
- * Reads a streamed answer to its end. One that stops without a finish reason is a cut body (outcome unknown), even if the
- * connection was closed in good order.
- * @throws AppError `provider_refused` (an answer of refusal alone, or filtered away), `provider_bad_response` (no event at all)
+ * Reads a streamed reply to its end: every answer with all that was added to it. One that stops without a finish reason is a cut body
+ * (outcome unknown), even if the connection was closed in good order.
+ * @throws AppError `provider_refused` (an answer of refusal alone, or filtered away, unless these are kept), `provider_bad_response` (no event at all)
  */
 export const readChatStream = async (chunks: AsyncIterable<ChatChunk>, { account, state, request, options }: Reading): Promise<ChatResult> => {
-  let text = '';
-  let refusal = '';
-  let finishReason: string | undefined;
+  const answers = createAnswers();
+  const envelope: Record<string, unknown> = {};
   let usage: Usage = {};
   let model: string | undefined;
   let count = 0;
@@ -53,24 +86,22 @@ export const readChatStream = async (chunks: AsyncIterable<ChatChunk>, { account
     if (chunk.model) model = chunk.model;
     const reported = chunk.usage ?? chunk.x_groq?.usage;
     if (reported) usage = usageOf(reported);
-    const choice = chunk.choices?.[0];
-    if (!choice) continue;
-    const piece = choice.delta?.content;
-    if (typeof piece === 'string' && piece !== '') {
-      text += piece;
-      options.onDelta?.(piece);
+    for (const name of ENVELOPE) envelope[name] = fieldsOf(chunk)[name] ?? envelope[name];
+    for (const choice of chunk.choices ?? []) {
+      const piece = pieceOf(choice);
+      answers.add(piece, choice.finish_reason);
+      if (isFilled(piece)) options.onDelta?.(piece);
     }
-    refusal += choice.delta?.refusal ?? '';
-    finishReason = choice.finish_reason ?? finishReason;
   }
   if (count === 0 && state.complete) throw badResponse(account, 'a reply that holds no answer', state.reply?.status);
-  if (finishReason === undefined) {
+  if (!answers.isWhole()) {
     state.complete = false;
     throw new CutStream();
   }
-  if (text === '' && refusal !== '') throw refusedInWords(account, refusal);
-  if (text === '' && finishReason === 'content_filter') throw refusedInWords(account, 'its content filter took the whole answer away.');
-  return { text, finishReason, usage, model: model ?? request.model };
+  const result = answers.result();
+  if (!request.keepRefusals) refuseIfRefused(account, result);
+  const said = Object.entries(envelope).filter(([, value]) => value !== undefined);
+  return { ...result, ...(said.length > 0 && { envelope: Object.fromEntries(said) }), usage, model: model ?? request.model };
 };
 
 const dataUrl = ({ bytes, mediaType }: PictureBytes): string => `data:${mediaType};base64,${bytes.toString('base64')}`;
@@ -84,6 +115,12 @@ const toWirePart = (part: ChatPart): Record<string, unknown> => {
   return { type: 'image_url', image_url: { url: dataUrl(part.picture), ...(part.detail && { detail: part.detail }) } };
 };
 
-/** Our messages in the words of both vendors; pictures as data URLs. */
-export const toWireMessages = (messages: ChatMessage[]): WireMessage[] =>
-  messages.map(({ role, content, other }): WireMessage => ({ ...other, role, content: Array.isArray(content) ? content.map(toWirePart) : content }));
+/** Our messages in the words of both vendors; pictures as data URLs. `developer` is said as the word the vendor has for it. */
+export const toWireMessages = (messages: ChatMessage[], developer: 'developer' | 'system' = 'developer'): WireMessage[] =>
+  messages.map(
+    ({ role, content, other }): WireMessage => ({
+      ...other,
+      role: role === 'developer' ? developer : role,
+      content: Array.isArray(content) ? content.map(toWirePart) : content,
+    }),
+  );

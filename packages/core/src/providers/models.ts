@@ -176,8 +176,8 @@ const ANTHROPIC = [
 ] as const satisfies Omit<Model, 'provider'>[];
 
 const SIMULATED = [
-  { id: 'simulated-chat', types: CHAT, family: 'any-chat' },
-  { id: 'simulated-vision', types: SEEING, family: 'any-chat' },
+  { id: 'simulated-chat', types: CHAT, family: 'simulated-chat' },
+  { id: 'simulated-vision', types: SEEING, family: 'simulated-chat' },
   { id: 'simulated-image', types: IMAGE, family: 'simulated-image' },
   { id: 'simulated-embedding', types: EMBEDDING, family: 'simulated-embedding', dimensions: 256 },
 ] as const satisfies Omit<Model, 'provider'>[];

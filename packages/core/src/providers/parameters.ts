@@ -1,18 +1,14 @@
 import { AppError } from '../errors.ts';
+import { CHAT_FAMILIES, type ChatFamily } from './chat-parameters.ts';
+import { as, keepAll, NOTHING, oneOf, only, type Rule, type Rules, sameWords } from './parameter-rules.ts';
 
 /** Models that take the same parameters in the same words. */
 export type ParameterFamily =
-  | 'any-chat'
+  | ChatFamily
   | 'any-image'
   | 'any-embedding'
   | 'simulated-image'
   | 'simulated-embedding'
-  | 'openai-chat'
-  | 'openai-plain'
-  | 'openai-reasoning'
-  | 'groq-gpt-oss'
-  | 'groq-qwen'
-  | 'groq-llama'
   | 'gpt-image-2'
   | 'gpt-image-2.5'
   | 'gpt-image-2.6'
@@ -23,35 +19,6 @@ export type ParameterFamily =
   | 'text-embedding-3-large'
   | 'text-embedding-ada-002'
   | 'anthropic';
-
-/** The words a provider uses for one parameter, or `undefined`: this model cannot do it. */
-type Rule = (value: unknown) => Record<string, unknown> | undefined;
-type Rules = Readonly<Record<string, Rule>>;
-
-const NOTHING = {};
-
-const as =
-  (name: string): Rule =>
-  (value) => ({ [name]: value });
-/** Values in our words → the provider's; a value that is not listed is refused. */
-const oneOf =
-  (name: string, words: Readonly<Record<string, string>>): Rule =>
-  (value) =>
-    typeof value === 'string' && words[value] !== undefined ? { [name]: words[value] } : undefined;
-/** Asks for what the model does anyway, so it is left out; anything else is refused. */
-const only =
-  (...values: unknown[]): Rule =>
-  (value) =>
-    values.includes(value) ? NOTHING : undefined;
-const sameWords = (...words: string[]): Record<string, string> => Object.fromEntries(words.map((word) => [word, word]));
-
-const keepAll = (...names: string[]): Rules => Object.fromEntries(names.map((name) => [name, as(name)]));
-
-const SAMPLING = keepAll('temperature', 'top_p', 'stop', 'seed');
-const PENALTIES = keepAll('frequency_penalty', 'presence_penalty');
-const NO_PENALTIES: Rules = { frequency_penalty: only(0), presence_penalty: only(0) };
-const MAX_COMPLETION: Rules = { max_tokens: as('max_completion_tokens') };
-const NO_REASONING: Rules = { reasoning_effort: only('none') };
 
 /** Who the end user is: `safety_identifier` has taken the place of `user`, and models of before know it by the old name. */
 const END_USER = keepAll('user', 'safety_identifier');
@@ -90,29 +57,11 @@ const upTo =
 const NOT_IN_DALL_E: Rules = { ...OLD_END_USER, background: only('auto', 'opaque'), output_format: only('png'), moderation: only('auto') };
 
 const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
-  // A server we know nothing of: everything is passed in OpenAI's first words, and it refuses what it does not know.
-  'any-chat': { ...SAMPLING, ...PENALTIES, ...keepAll('max_tokens', 'reasoning_effort') },
+  ...CHAT_FAMILIES,
   'any-image': {},
   'any-embedding': {},
   'simulated-image': { ...IMAGE_BASICS, ...END_USER, output_format: STILL_FORMATS },
   'simulated-embedding': { ...keepAll('user'), dimensions: upTo('dimensions', 4096) },
-  'openai-chat': { ...SAMPLING, ...PENALTIES, ...MAX_COMPLETION, ...keepAll('reasoning_effort') },
-  'openai-plain': { ...SAMPLING, ...PENALTIES, ...MAX_COMPLETION, ...NO_REASONING },
-  'openai-reasoning': { ...keepAll('stop', 'seed', 'reasoning_effort'), ...MAX_COMPLETION, ...NO_PENALTIES, temperature: only(1), top_p: only(1) },
-  'groq-gpt-oss': {
-    ...SAMPLING,
-    ...NO_PENALTIES,
-    ...MAX_COMPLETION,
-    // It cannot be told not to reason: `none` is refused by the provider, so the least it can do is asked for.
-    reasoning_effort: oneOf('reasoning_effort', { ...sameWords('low', 'medium', 'high'), none: 'low', minimal: 'low', xhigh: 'high' }),
-  },
-  'groq-qwen': {
-    ...SAMPLING,
-    ...NO_PENALTIES,
-    ...MAX_COMPLETION,
-    reasoning_effort: oneOf('reasoning_effort', { none: 'none', minimal: 'default', low: 'default', medium: 'default', high: 'default', xhigh: 'default' }),
-  },
-  'groq-llama': { ...SAMPLING, ...NO_PENALTIES, ...MAX_COMPLETION, ...NO_REASONING },
   'gpt-image-2': GPT_IMAGE,
   'gpt-image-2.5': { ...GPT_IMAGE, quality: BETTER_QUALITY },
   'gpt-image-2.6': {
@@ -144,7 +93,7 @@ const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
 };
 
 /** Servers we know nothing of: what has no rule is passed on as it came, and they refuse what they do not know. */
-const PASS_ON: ReadonlySet<ParameterFamily> = new Set(['any-image', 'any-embedding']);
+const PASS_ON: ReadonlySet<ParameterFamily> = new Set(['any-chat', 'any-image', 'any-embedding']);
 
 /** Values are quoted in messages up to here. */
 const QUOTED_CHARS = 100;
@@ -161,7 +110,7 @@ const say = (family: ParameterFamily, name: string, value: unknown): Record<stri
 };
 
 /**
- * Says `parameters` (those of the job type's schema) in the words of a model. None is dropped in silence: one that the model
+ * Says `parameters` (those of the job type's schema, or of an OpenAI endpoint) in the words of a model. None is dropped in silence: one that the model
  * cannot do is refused, unless its value asks for what the model does anyway (`frequency_penalty: 0`).
  * `promptSuffix` in the result is a sentence for the end of the prompt.
  * @throws AppError `unsupported_parameter` with `param` `parameters.<name>`
@@ -172,7 +121,8 @@ export const translateParameters = (family: ParameterFamily, model: string, para
     if (value === undefined) continue;
     const said = say(family, name, value);
     if (!said) {
-      throw new AppError('unsupported_parameter', `${model} does not support ${name} = ${quoted(value)}.`, { param: `parameters.${name}` });
+      const what = Object.hasOwn(FAMILIES[family], name) ? `${name} = ${quoted(value)}` : name;
+      throw new AppError('unsupported_parameter', `${model} does not support ${what}.`, { param: `parameters.${name}` });
     }
     Object.assign(words, said);
   }

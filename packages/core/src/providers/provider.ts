@@ -1,4 +1,4 @@
-import type { EmbeddingInput, JobType, Usage } from '../jobs/job.ts';
+import type { EmbeddingInput, JobType, Logprobs, TextOutput, ToolCall, Usage } from '../jobs/job.ts';
 
 /** Whom a model can be asked of. */
 export type ProviderName = 'groq' | 'openai' | 'anthropic' | 'simulated';
@@ -12,14 +12,18 @@ export type ChatPart =
   | { type: 'image'; picture: PictureBytes; detail?: 'auto' | 'low' | 'high' }
   | { type: 'other'; part: Record<string, unknown> };
 export type ChatMessage = {
-  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  role: 'system' | 'developer' | 'user' | 'assistant' | 'tool' | 'function';
   content: string | ChatPart[] | null;
   other?: Record<string, unknown>;
 };
 
-/** A chat or vision call. `parameters` are those of the job type's schema (jobs/catalog.ts), not yet in the provider's words. */
-export type ChatRequest = { model: string; messages: ChatMessage[]; parameters: Record<string, unknown> };
-export type ChatResult = { text: string; finishReason: string; usage: Usage; model: string };
+/**
+ * A chat or vision call. `parameters` are those of the job type's schema (jobs/catalog.ts) or of OpenAI's body, not yet in the provider's
+ * words. `keepRefusals`: an answer that is a refusal alone is an answer, as its client expects; else it fails the call.
+ */
+export type ChatRequest = { model: string; messages: ChatMessage[]; parameters: Record<string, unknown>; keepRefusals?: boolean };
+/** See `TextOutput`. */
+export type ChatResult = Omit<TextOutput, 'kind'> & { usage: Usage; model: string };
 
 /** A picture call; with `pictures` it edits them, else it makes new ones. */
 export type ImageRequest = { model: string; prompt: string; pictures: PictureBytes[]; parameters: Record<string, unknown> };
@@ -31,11 +35,16 @@ export type ImageResult = { images: MadePicture[]; usage: Usage; model: string; 
 export type EmbeddingRequest = { model: string; inputs: EmbeddingInput[]; parameters: Record<string, unknown> };
 export type EmbeddingResult = { vectors: Float32Array[]; usage: Usage; model: string };
 
+/** What a piece of a streamed reply adds to one of its answers, in OpenAI's words (`ChatCompletionChunk.Choice`). */
+export type ChoiceDelta = { index: number; delta: AnswerDelta; logprobs?: Logprobs };
+/** Entries of `tool_calls` have an `index` of their own. */
+export type AnswerDelta = { content?: string; refusal?: string; tool_calls?: (ToolCall & { index?: number })[]; [field: string]: unknown };
+
 /**
- * What every call is given: `signal` aborts the upstream request; `onDelta` hears text as it comes; `onReply` hears the head of the reply,
- * once and whatever its status, as soon as it is there.
+ * What every call is given: `signal` aborts the upstream request; `onDelta` hears answers as they come; `onReply` hears the head of the
+ * reply, once and whatever its status, as soon as it is there.
  */
-export type CallOptions = { signal: AbortSignal; onDelta?: (text: string) => void; onReply?: (status: number, headers: Headers) => void };
+export type CallOptions = { signal: AbortSignal; onDelta?: (delta: ChoiceDelta) => void; onReply?: (status: number, headers: Headers) => void };
 
 /**
  * One provider account. Each function makes exactly one upstream request (no retries of its own: the queue retries).

@@ -134,7 +134,7 @@ describe('parameters at the door', () => {
     const refused = expect.objectContaining({ code: 'unsupported_parameter', param: 'parameters.n' });
     expect(() => both().checkParameters('dall-e-3', 'image', { n: 2 })).toThrow(refused);
     expect(() => both().checkParameters('image-default', 'image', { n: 2 })).not.toThrow();
-    expect(() => both().checkParameters('vision-default', 'vision', { detail: 'low', max_tokens: 5 })).not.toThrow();
+    expect(() => both().checkParameters('vision-default', 'vision', { max_tokens: 5 })).not.toThrow();
   });
 
   it('are judged by the successor once the model is known to be missing', () => {

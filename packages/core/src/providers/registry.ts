@@ -96,11 +96,16 @@ const createProviders = ({ groq, openai }: Settings): Providers => {
 /** The words of a model the catalogue does not know, by what is asked of it. */
 const OTHERWISE = { chat: 'any-chat', vision: 'any-chat', image: 'any-image', embedding: 'any-embedding' } as const satisfies Record<JobType, ParameterFamily>;
 
-/** The parameter words of who serves a call. The simulated provider has its own, whatever model it stands for; of texts it takes all. */
-const wordsOf = ({ provider, model }: Target, type: JobType): ParameterFamily | undefined => {
-  if (provider.name !== 'simulated') return familyOf(provider.name, model, OTHERWISE[type]);
-  return type === 'image' ? 'simulated-image' : type === 'embedding' ? 'simulated-embedding' : undefined;
-};
+const SIMULATED = {
+  chat: 'simulated-chat',
+  vision: 'simulated-chat',
+  image: 'simulated-image',
+  embedding: 'simulated-embedding',
+} as const satisfies Record<JobType, ParameterFamily>;
+
+/** The parameter words of who serves a call. The simulated provider has its own, whatever model it stands for. */
+const wordsOf = ({ provider, model }: Target, type: JobType): ParameterFamily =>
+  provider.name === 'simulated' ? SIMULATED[type] : familyOf(provider.name, model, OTHERWISE[type]);
 
 /** What accounts are known to lack. */
 const createMissing = (now: () => number) => {
@@ -172,11 +177,13 @@ export const createRegistry = (config: Pick<Config, 'providers'>, now: () => num
     targets,
     checkParameters(name, type, parameters) {
       const [first] = targets(name, type);
-      const family = first && wordsOf(first, type);
-      if (!first || !family) return;
-      // How closely pictures are looked at is said with each picture, not as a parameter of the call.
-      const { detail: _detail, ...said } = parameters;
-      translateParameters(family, first.model, said);
+      if (!first) return;
+      const { family } = resolve(name, type);
+      // What a text model would refuse is refused in a demo, too. Claude's parameters are not known yet.
+      if (simulated && (type === 'chat' || type === 'vision') && family !== 'anthropic') {
+        translateParameters(family, first.model, parameters);
+      }
+      translateParameters(wordsOf(first, type), first.model, parameters);
     },
     noteMissing: missing.note,
     costUsd,

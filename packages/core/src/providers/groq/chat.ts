@@ -18,7 +18,7 @@ export const groqChat = async (account: GroqAccount, request: ChatRequest, optio
       ...parameters,
       ...WITH_USAGE,
       model: request.model,
-      messages: toWireMessages(request.messages) as ChatCompletionMessageParam[],
+      messages: toWireMessages(request.messages, 'system') as ChatCompletionMessageParam[],
       stream: true,
     };
     const chunks = await client.chat.completions.create(body);
