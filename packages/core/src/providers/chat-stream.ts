@@ -26,7 +26,7 @@ type ChunkUsage = {
 const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
 const usageOf = (raw: ChunkUsage): Usage => {
-  const counts: Record<keyof Omit<Usage, 'images' | 'imageInputTokens'>, unknown> = {
+  const counts: Partial<Record<keyof Usage, unknown>> = {
     inputTokens: raw.prompt_tokens,
     outputTokens: raw.completion_tokens,
     cachedInputTokens: raw.prompt_tokens_details?.cached_tokens,
