@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { removeBlobs } from '@fana/core/blobs/store.ts';
 import { MAX_FILE_BYTES } from '@fana/core/files/file.ts';
 import { newId } from '@fana/core/ids.ts';
 import OpenAI, { toFile } from 'openai';
@@ -255,6 +257,42 @@ describe('an upload', () => {
     for (const { status } of replies) expect([200, 409]).toContain(status);
     expect((await client.files.list()).data).toHaveLength(1);
     expect(await stored()).toHaveLength(1);
+  });
+});
+
+describe('an upload during which the store goes away', () => {
+  const slowForm = async function* (inTheMiddle: () => void) {
+    yield Buffer.from('--xx\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n');
+    yield Buffer.from('--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello');
+    await expect.poll(stored).toHaveLength(1);
+    inTheMiddle();
+    yield Buffer.from(' world\r\n--xx--\r\n');
+  };
+  const send = async (inTheMiddle: () => void) => {
+    const response = await fetch(`http://127.0.0.1:${port}/v1/files`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'multipart/form-data; boundary=xx' },
+      body: ReadableStream.from(slowForm(inTheMiddle)),
+      duplex: 'half',
+    });
+    return { status: response.status, json: (await response.json()) as ApiReply['json'] };
+  };
+
+  test('is answered 503 when it is Redis, and what it left has an expiry', async () => {
+    const { status, json } = await send(() => app.redis.pause());
+    app.redis.resume();
+    expect([status, json.error.code]).toEqual([503, 'unavailable']);
+    const left = await stored();
+    for (const id of left) expect(await app.deps.redis.zscore('fana:blobs', id)).not.toBeNull();
+    await removeBlobs(app.deps, left);
+    expect((await client.files.list()).data).toEqual([]);
+  });
+
+  test('is answered 503 when it is the folder, and leaves nothing', async () => {
+    const folder = join(app.deps.config.dataDir, 'blobs');
+    const { status, json } = await send(() => rmSync(folder, { recursive: true }));
+    expect([status, json.error.code]).toEqual([503, 'storage_error']);
+    await expectNothingLeft();
   });
 });
 

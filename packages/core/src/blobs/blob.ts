@@ -21,8 +21,8 @@ export type BlobStore = {
   /** Stores the bytes whole or not at all. @throws AppError `storage_error`. */
   put: (id: string, bytes: Buffer, mediaType: string) => Promise<void>;
   /**
-   * As `put`, of bytes that come piece by piece and are not held in memory; nothing is taken from `source` that is not yet on its way to the
-   * store. Resolves once they are as safe as those of `put`.
+   * As `put`, of bytes that come piece by piece: no more of them than one write (64 KiB, or one piece) is held in memory, and the source waits
+   * for the store. A piece is not to be changed after it was given. Resolves once the bytes are as safe as those of `put`.
    * @throws AppError `storage_error`, and what `source` throws; nothing is left behind then, and bytes that were under this id before stay.
    */
   write: (id: string, source: AsyncIterable<Uint8Array>, mediaType: string) => Promise<{ bytes: number; sha256: string }>;

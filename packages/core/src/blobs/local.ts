@@ -84,14 +84,28 @@ const place = async <T>(path: string, write: (file: FileHandle) => Promise<T>): 
   }
 };
 
+/** Small pieces (the lines of a file) are written together: each write is a trip to another thread. */
+const WRITE_BYTES = 65_536;
+
 const fill = async (file: FileHandle, source: AsyncIterable<Uint8Array>): Promise<{ bytes: number; sha256: string }> => {
   const hash = createHash('sha256');
   let bytes = 0;
+  let held: Uint8Array[] = [];
+  let heldBytes = 0;
+  const flush = async (): Promise<void> => {
+    const [only] = held;
+    await step(file.writeFile(held.length === 1 && only ? only : Buffer.concat(held)));
+    held = [];
+    heldBytes = 0;
+  };
   for await (const chunk of source) {
     hash.update(chunk);
     bytes += chunk.byteLength;
-    await step(file.writeFile(chunk));
+    heldBytes += chunk.byteLength;
+    held.push(chunk);
+    if (heldBytes >= WRITE_BYTES) await flush();
   }
+  await flush();
   return { bytes, sha256: hash.digest('hex') };
 };
 

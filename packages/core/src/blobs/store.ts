@@ -73,7 +73,8 @@ export const saveBlobStream = async (deps: Pick<Deps, 'redis' | 'blobs' | 'confi
   try {
     written = await deps.blobs.write(id, source, mediaType);
   } catch (error) {
-    if (isNew) await deps.redis.zrem(BLOB_EXPIRY, id);
+    // What is told is the first failure; an expiry of nothing is no harm.
+    if (isNew) await deps.redis.zrem(BLOB_EXPIRY, id).catch(() => undefined);
     throw error;
   }
   const record: BlobRecord = { id, tenant, mediaType, ...written, createdMs, expiresMs };
