@@ -225,6 +225,25 @@ describe('an upload', () => {
     expect((await upload(part)).json.filename).toBe('passwd');
   });
 
+  test('that is cut anywhere is refused and leaves nothing', async () => {
+    const whole = [
+      ['--xx', 'Content-Disposition: form-data; name="purpose"', '', 'batch'],
+      ['--xx', 'Content-Disposition: form-data; name="file"; filename="a"', 'Content-Type: application/json', '', 'hello', '--x', '--xx--'],
+    ];
+    const bytes = Buffer.from(whole.flat().join('\r\n'));
+    for (let end = 0; end < bytes.length; end++) {
+      const pieces = [bytes.subarray(0, end / 2), bytes.subarray(end / 2, end)];
+      const response = await app.app.request('/v1/files', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'multipart/form-data; boundary=xx' },
+        body: ReadableStream.from(pieces),
+        duplex: 'half',
+      } as RequestInit);
+      expect([end, response.status]).toEqual([end, 400]);
+    }
+    await expectNothingLeft();
+  });
+
   test('whose sender goes away leaves nothing', async () => {
     const head = `POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\ncontent-type: multipart/form-data; boundary=xx\r\ncontent-length: 1000000\r\n\r\n`;
     const socket = connect(port, '127.0.0.1');
