@@ -14,7 +14,6 @@ import { jobRoutes } from './routes/jobs.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { modelRoutes } from './routes/models.ts';
 import { triggerRoutes } from './routes/triggers.ts';
-import { webhookRoutes } from './routes/webhooks.ts';
 
 /** The API: middleware in order, then one line for each resource. */
 export const createApp = (deps: ApiDeps): Hono<Environment> => {
@@ -27,7 +26,6 @@ export const createApp = (deps: ApiDeps): Hono<Environment> => {
   app.route('/v1/models', modelRoutes(deps));
   app.route('/v1/blobs', blobRoutes(deps));
   app.route('/v1/admin/keys', keyRoutes(deps));
-  app.route('/v1/webhook_endpoints', webhookRoutes(deps));
   mountOpenai(app, deps);
 
   app.notFound((c) => {

@@ -123,7 +123,7 @@ describe('errors', () => {
   });
 
   test('an unknown path answers 404 in the same shape', async () => {
-    for (const path of ['/v2', '/v1/nothing', '/v1/webhook_endpoints', '/v1/triggers', '/V1/models']) {
+    for (const path of ['/v2', '/v1/nothing', '/v1/webhook_deliveries', '/v1/triggers', '/V1/models']) {
       const { status, json } = await app.call(path);
       expect(status).toBe(404);
       expect(json.error.code).toBe('not_found');

@@ -43,7 +43,7 @@ export const startTestApp = async (overrides: Record<string, string> = {}): Prom
   // Tests stop Redis on purpose; what a lost connection means is seen in the replies.
   for (const connection of connections) connection.on('error', () => undefined);
   await Promise.all([assertUsable(main), assertUsable(bull), loadLanguageDetector()]);
-  const core = createDeps({ config, logger: createLogger('api', config.logLevel), redis: main, queueConnection: bull });
+  const core = createDeps({ config, logger: createLogger('api', config.logLevel), redis: main, queueConnection: bull, subscriber });
   const deps: ApiDeps = {
     ...core,
     keys: createKeyRing({ ...core, subscriber }),

@@ -1,18 +1,23 @@
 import type { Deps } from '@fana/core/deps.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
 import { type DeliveryOutcome, deliver } from '@fana/core/webhooks/deliver.ts';
+import type { DeliveryRecord, FailureReason } from '@fana/core/webhooks/delivery.ts';
 import { nextDelayMs } from '@fana/core/webhooks/schedule.ts';
-import { readDelivery, recordDelivery } from '@fana/core/webhooks/store.ts';
+import { type AfterAttempt, giveUpDeliveries, giveUpDelivery, readDelivery, recordDelivery } from '@fana/core/webhooks/store.ts';
+import { findTarget, type Target } from '@fana/core/webhooks/target.ts';
 import type { OriginSlots } from './origin-slots.ts';
 import type { MessageFate } from './run-end.ts';
 
+type Plan = Pick<AfterAttempt, 'answer' | 'reason'> & ({ status: 'delivered' | 'failed' } | { status: 'pending'; delayMs: number });
+
 /** What follows from an attempt: delivered, given up, or another after a delay. */
-const plan = ({ attempt, retryAfterMs }: DeliveryOutcome): { status: 'delivered' | 'failed' } | { status: 'pending'; delayMs: number } => {
-  if (attempt.status !== null && attempt.status >= 200 && attempt.status < 300) return { status: 'delivered' };
-  // 410 Gone: this receiver wants nothing more (of a per-job URL it ends that delivery).
-  if (attempt.status === 410) return { status: 'failed' };
+const plan = ({ attempt, retryAfterMs }: DeliveryOutcome): Plan => {
+  if (attempt.status !== null && attempt.status >= 200 && attempt.status < 300) return { answer: 'taken', status: 'delivered' };
+  // 410 Gone: this receiver wants nothing more. It disables an endpoint; of the URL of one job or batch it ends that delivery.
+  if (attempt.status === 410) return { answer: 'gone', status: 'failed', reason: 'receiver_gone' };
   const delayMs = nextDelayMs(attempt.number, retryAfterMs);
-  return delayMs === undefined ? { status: 'failed' } : { status: 'pending', delayMs };
+  if (delayMs === undefined) return { answer: 'failed', status: 'failed', reason: 'attempts_exhausted' };
+  return { answer: 'failed', status: 'pending', delayMs };
 };
 
 /** A delivery whose receiver has enough to answer comes back after this and up to as much again, so that not all of them come at once. */
@@ -26,16 +31,37 @@ const BUSY_AGAIN_MS = 1000;
 export const runDelivery = async (deps: Deps, slots: OriginSlots, message: JobMessage): Promise<MessageFate> => {
   const delivery = await readDelivery(deps.redis, message.id);
   if (delivery?.status !== 'pending' || delivery.attempts.length !== message.run - 1) return {};
-  const giveBack = slots.take(delivery.spec.url);
-  if (!giveBack) return { againInMs: Math.round(BUSY_AGAIN_MS * (1 + Math.random())) };
-  const outcome = await deliver(deps, delivery).finally(giveBack);
-  const next = plan(outcome);
-  const nextAttemptMs = next.status === 'pending' ? Math.round(deps.now() + next.delayMs) : undefined;
-  const written = await recordDelivery(deps.redis, delivery, outcome.attempt, { status: next.status, nextAttemptMs });
-  if (written && next.status === 'pending') {
-    const run = message.run + 1;
-    await deps.queues.enqueue([{ queue: 'webhook', messageId: `${message.id}-${run}`, message: { id: message.id, run }, delayMs: next.delayMs }]);
+  const target = await findTarget(deps, delivery.spec);
+  if (typeof target === 'string') {
+    await giveUpDelivery(deps.redis, delivery, target);
+    logGivenUp(deps, delivery, target);
+    return {};
   }
-  if (next.status === 'failed') deps.logger.warn({ delivery_id: delivery.id, status: outcome.attempt.status }, 'a webhook was given up');
+  const giveBack = slots.take(target.url);
+  if (!giveBack) return { againInMs: Math.round(BUSY_AGAIN_MS * (1 + Math.random())) };
+  const outcome = await deliver(deps, delivery, target).finally(giveBack);
+  await settle(deps, delivery, target, outcome);
   return {};
 };
+
+/** Writes an attempt down and does what follows from it. */
+const settle = async (deps: Deps, delivery: DeliveryRecord, { url }: Target, outcome: DeliveryOutcome): Promise<void> => {
+  const { id, spec } = delivery;
+  const next = plan(outcome);
+  const nowMs = deps.now();
+  const nextAttemptMs = next.status === 'pending' ? Math.round(nowMs + next.delayMs) : undefined;
+  const { answer, status, reason } = next;
+  const written = await recordDelivery(deps.redis, delivery, outcome.attempt, { answer, url, status, reason, nextAttemptMs, nowMs });
+  if (reason !== undefined) logGivenUp(deps, delivery, reason);
+  if (written === 'disabled') {
+    deps.endpoints.forget(spec.tenant);
+    deps.logger.warn({ endpoint_id: spec.endpointId, answer }, 'a webhook endpoint was disabled');
+    await giveUpDeliveries(deps.redis, spec.tenant, spec.endpointId, 'endpoint_disabled');
+  }
+  if (written === 'recorded' && next.status === 'pending') {
+    const run = outcome.attempt.number + 1;
+    await deps.queues.enqueue([{ queue: 'webhook', messageId: `${id}-${run}`, message: { id, run }, delayMs: next.delayMs }]);
+  }
+};
+
+const logGivenUp = (deps: Deps, { id }: DeliveryRecord, reason: FailureReason): void => deps.logger.warn({ delivery_id: id, reason }, 'a webhook was given up');

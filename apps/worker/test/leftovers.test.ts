@@ -45,7 +45,8 @@ const reread = async (id: string): Promise<JobRecord> => (await readJob(deps.red
 const delivered = async (id: string): Promise<void> => {
   const delivery = await readDelivery(deps.redis, (await deps.redis.hget(jobKey(id), 'deliveries')) ?? '');
   if (!delivery) throw new Error('no delivery');
-  await recordDelivery(deps.redis, delivery, { number: 1, at: 1, status: 200, error: null, durationMs: 1 }, { status: 'delivered' });
+  const attempt = { number: 1, at: 1, status: 200, error: null, durationMs: 1 };
+  await recordDelivery(deps.redis, delivery, attempt, { answer: 'taken', url: delivery.spec.url, status: 'delivered', nowMs: Date.now() });
 };
 /** Keys that would stay for ever, but the queues' own. */
 const lasting = async (): Promise<string[]> => {

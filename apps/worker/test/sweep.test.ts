@@ -182,6 +182,7 @@ describe('a webhook', () => {
     await finishJob(deps.redis, { id: job.id, tenant: TENANT, run: 1, lease: 'lease_1', status: 'completed', resultTtlMs: 60_000, deliveries, fields: {} });
     return { job, deliveryId: deliveries[0]?.id ?? '' };
   };
+  const url = WEBHOOK.url;
   const attempt = (number: number, status: number) => ({ number, at: Date.now() / 1000, status, error: null, durationMs: 1 });
 
   it('whose message was lost with the worker that ended the job gets one', async () => {
@@ -195,7 +196,13 @@ describe('a webhook', () => {
     const { deliveryId } = await finishedWithoutMessage();
     const delivery = await readDelivery(deps.redis, deliveryId);
     if (!delivery) throw new Error('no delivery');
-    await recordDelivery(deps.redis, delivery, attempt(1, 500), { status: 'pending', nextAttemptMs: Date.now() + 300_000 });
+    await recordDelivery(deps.redis, delivery, attempt(1, 500), {
+      answer: 'failed',
+      url,
+      status: 'pending',
+      nextAttemptMs: Date.now() + 300_000,
+      nowMs: Date.now(),
+    });
     await sweepIn(300);
     expect(await webhookQueue.getJob(`${deliveryId}-2`)).toBeUndefined();
     await sweepIn(311);
@@ -220,7 +227,7 @@ describe('a webhook', () => {
     expect((await reread(job.id)).status).toBe('completed');
     const delivery = await readDelivery(deps.redis, deliveryId);
     if (!delivery) throw new Error('no delivery');
-    await recordDelivery(deps.redis, delivery, attempt(1, answer), { status });
+    await recordDelivery(deps.redis, delivery, attempt(1, answer), { answer: answer === 410 ? 'gone' : 'taken', url, status, nowMs: Date.now() });
     await sweepIn(TTL_SECONDS - 5);
     expect((await reread(job.id)).status).toBe('completed');
     await sweepIn(TTL_SECONDS + 1);

@@ -26,6 +26,7 @@ export const STATUS = {
   job_running: 409,
   job_not_cancellable: 409,
   job_not_retryable: 409,
+  endpoint_disabled: 409,
   rate_limit_exceeded: 429,
   image_unreadable: 400,
   deadline_exceeded: 504,

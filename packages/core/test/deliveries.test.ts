@@ -56,7 +56,8 @@ const retriedTwice = async (): Promise<{ job: JobRecord; deliveries: string[] }>
 const delivered = async (id: string): Promise<void> => {
   const delivery = await readDelivery(deps.redis, id);
   if (!delivery) throw new Error('no delivery');
-  await recordDelivery(deps.redis, delivery, { number: 1, at: 1, status: 200, error: null, durationMs: 1 }, { status: 'delivered' });
+  const attempt = { number: 1, at: 1, status: 200, error: null, durationMs: 1 };
+  await recordDelivery(deps.redis, delivery, attempt, { answer: 'taken', url: delivery.spec.url, status: 'delivered', nowMs: Date.now() });
 };
 const keys = async (): Promise<string[]> => (await deps.redis.keys('fana:*')).filter((key) => !key.startsWith('fana:bull'));
 
@@ -105,6 +106,7 @@ describe('an end that owes several deliveries', () => {
     eventTypes: WEBHOOK_EVENT_TYPES,
     createdMs: 1,
     updatedMs: 1,
+    encryptedSecret: '',
     hint: 'abcd',
   });
   const endpoints = { find: async () => [endpoint('whe_a'), endpoint('whe_b')], forget: () => undefined };

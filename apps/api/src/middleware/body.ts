@@ -55,17 +55,23 @@ const parse = (text: string): unknown => {
   }
 };
 
+/** As `readJson`, for a body that may be left out: none at all is an empty object. */
+export const readOptionalJson = async (c: Context, maxBytes: number): Promise<JsonBody> => readObject(c, maxBytes, '{}');
+
 /**
  * Reads a JSON object of at most `maxBytes` bytes. Every AppError has `param` (`body`, or the field that is nested too deep).
  * @throws AppError `payload_too_large`, `unsupported_media_type` (a compressed body), `invalid_json` (not UTF-8, not JSON),
  *   `invalid_request` (empty, cut off, no object, nested deeper than 64).
  */
-export const readJson = async (c: Context, maxBytes: number): Promise<JsonBody> => {
+export const readJson = async (c: Context, maxBytes: number): Promise<JsonBody> => readObject(c, maxBytes, '');
+
+const readObject = async (c: Context, maxBytes: number, whenEmpty: string): Promise<JsonBody> => {
   const encoding = c.req.header('content-encoding');
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new AppError('unsupported_media_type', 'Send the body uncompressed: Content-Encoding is not supported.', BODY);
   }
-  const bytes = await readBytes(c, maxBytes);
+  const sent = await readBytes(c, maxBytes);
+  const bytes = sent.length === 0 ? Buffer.from(whenEmpty) : sent;
   if (bytes.length === 0) throw new AppError('invalid_request', 'The body is empty: a JSON object is needed.', BODY);
   if (!isUtf8(bytes)) throw notJson('it is not UTF-8');
   // RFC 8259 8.1: a byte order mark may be ignored.

@@ -6,6 +6,8 @@ import { embeddingRoutes } from './embeddings.ts';
 import { fileRoutes } from './files.ts';
 import { imageRoutes } from './images.ts';
 import { responseRoutes } from './responses.ts';
+import { webhookDeliveryRoutes } from './webhook-deliveries.ts';
+import { webhookEndpointRoutes, webhookEventTypeRoutes } from './webhook-endpoints.ts';
 
 /** groq-sdk asks under `/openai/v1`, everybody else under `/v1` (contract 5). */
 const PREFIXES = ['/v1', '/openai/v1'] as const;
@@ -18,5 +20,8 @@ export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
     app.route(`${prefix}/images`, imageRoutes(deps));
     app.route(`${prefix}/responses`, responseRoutes(deps));
     app.route(`${prefix}/embeddings`, embeddingRoutes(deps));
+    app.route(`${prefix}/webhook_endpoints`, webhookEndpointRoutes(deps));
+    app.route(`${prefix}/webhook_event_types`, webhookEventTypeRoutes(deps));
+    app.route(`${prefix}/webhook_deliveries`, webhookDeliveryRoutes(deps));
   }
 };

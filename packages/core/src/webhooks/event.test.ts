@@ -99,6 +99,7 @@ const endpointFor = (id: string, ...eventTypes: WebhookEventType[]): WebhookEndp
   eventTypes,
   createdMs: 1,
   updatedMs: 1,
+  encryptedSecret: '',
   hint: 'abcd',
 });
 

@@ -1,8 +1,9 @@
 import { Webhook } from 'standardwebhooks';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { deliver } from '../../src/webhooks/deliver.ts';
+import { deliver as deliverTo } from '../../src/webhooks/deliver.ts';
 import type { DeliveryRecord } from '../../src/webhooks/delivery.ts';
 import { defaultSecret } from '../../src/webhooks/secret.ts';
+import { findTarget } from '../../src/webhooks/target.ts';
 import { closeServers, fuseSockets, listen, readAll } from '../loopback.ts';
 import { memoryDeps } from '../memory-deps.ts';
 
@@ -20,6 +21,12 @@ const deliveryTo = (url: string, made = 0): DeliveryRecord => ({
   attempts: Array.from({ length: made }, (_, at) => ({ number: at + 1, at: 0, status: 500, error: null, durationMs: 1 })),
   createdMs: 0,
 });
+/** One attempt, as a worker makes it. */
+const deliver = async (deps: Pick<ReturnType<typeof memoryDeps>, 'redis' | 'config' | 'now'>, delivery: DeliveryRecord) => {
+  const target = await findTarget(deps, delivery.spec);
+  if (typeof target === 'string') throw new Error(target);
+  return deliverTo(deps, delivery, target);
+};
 /** Verifiers know only the real time. */
 const currentDeps = (options?: { allowPrivateNetwork: boolean }) => ({ ...memoryDeps(options), now: Date.now });
 
