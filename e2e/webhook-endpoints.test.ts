@@ -173,6 +173,18 @@ describe('the end of a job', () => {
     expect([a, b].map(({ requests: { length } }) => length)).toEqual([1, 1]);
   });
 
+  it('that is a response is told as the response too, under the id its client knows', async () => {
+    const to = await receiver();
+    const { id: endpoint, signing_secret: secret } = await endpointFor(to, 'response.completed', 'job.completed');
+    const response = await client.responses.create({ model: 'chat-default', input: 'hello', metadata: { order: '7' } });
+    const requests = await to.waitFor(2);
+    const events = await Promise.all(requests.map((request) => client.webhooks.unwrap(request.body, headersOf(request), secret)));
+    const told = events.find(({ type }) => type === 'response.completed');
+    expect(told).toMatchObject({ data: { id: response.id, object: 'response', status: 'completed', type: 'response', metadata: { order: '7' } } });
+    expect(new Set(events.map(({ id }) => id)).size).toBe(2);
+    await client.webhooks.delete(endpoint);
+  });
+
   it('is told by the sweep when the process that ended it died before its message', async () => {
     const to = await receiver();
     const { id } = await endpointFor(to, 'job.cancelled');

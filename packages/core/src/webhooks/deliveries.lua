@@ -47,7 +47,7 @@ end
 local function end_delivery(tenant, id, status, reason)
   local key = 'fana:delivery:' .. id
   local record = redis.call('HMGET', key, 'endpoint', 'owner')
-  -- A job's hash is fana:job:job_…, a batch's fana:batch:batch_….
+  -- Its kind is the prefix of its id: fana:job:job_…
   local owner_key = 'fana:' .. string.match(record[2], '^%l+') .. ':' .. record[2]
   redis.call('ZREM', 'fana:due', id)
   if redis.call('EXISTS', owner_key) == 0 then
