@@ -17,7 +17,31 @@ const newKey = async (tenant: string): Promise<string> => {
   return ((await made.json()) as { key: string }).key;
 };
 const clientOf = (apiKey: string): OpenAI => new OpenAI({ apiKey, baseURL: `${fana.url}/v1`, maxRetries: 0 });
+const SLOW = 'A long answer that comes in many small pieces, one after the other, until it is whole.';
+const CALL = { id: 'call_1', name: 'weather', arguments: '{"city":"Lima"}' };
 const lastCall = () => upstream.calls().at(-1)?.body;
+
+const weather: OpenAI.Responses.FunctionTool = {
+  type: 'function',
+  name: 'weather',
+  description: 'The weather of a city',
+  parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: false },
+  strict: true,
+};
+const ASKED = { type: 'function', function: { name: weather.name, description: weather.description, parameters: weather.parameters, strict: true } };
+
+/** Every event of a stream; stops after `limit`. */
+const eventsOf = async (stream: AsyncIterable<OpenAI.Responses.ResponseStreamEvent>, limit = Number.POSITIVE_INFINITY) => {
+  const events: OpenAI.Responses.ResponseStreamEvent[] = [];
+  for await (const event of stream) {
+    events.push(event);
+    if (events.length >= limit) break;
+  }
+  return events;
+};
+const typesOf = (events: { type: string }[]): string[] => events.map(({ type }) => type).filter((type, at, all) => type !== all[at - 1]);
+const textOf = (events: OpenAI.Responses.ResponseStreamEvent[]): string =>
+  events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('');
 
 beforeAll(async () => {
   upstream = await startUpstream(async (request) => {
@@ -31,6 +55,19 @@ beforeAll(async () => {
     }
     return `You said: ${asked}`;
   });
+  const { mock } = upstream;
+  mock.prependFixture({ match: { userMessage: 'slowly' }, response: { content: SLOW }, latency: 60, chunkSize: 8 });
+  mock.prependFixture({
+    match: { userMessage: 'break off', sequenceIndex: 0 },
+    response: { content: SLOW },
+    latency: 60,
+    chunkSize: 8,
+    truncateAfterChunks: 5,
+  });
+  mock.prependFixture({ match: { userMessage: 'Weather' }, response: { toolCalls: [CALL, { ...CALL, id: 'call_2', arguments: '{"city":"Cusco"}' }] } });
+  mock.prependFixture({ match: { userMessage: 'Weather', hasToolResult: true }, response: { content: 'Sun in Lima.' } });
+  mock.prependFixture({ match: { userMessage: 'JSON' }, response: { content: '{"name":"Lima"}' } });
+  mock.prependFixture({ match: { userMessage: 'at length' }, response: { content: 'Well', finishReason: 'length' } });
   fana = await startInstallation({ env: upstream.env });
   client = clientOf(ADMIN_KEY);
   stranger = clientOf(await newKey('stranger'));
@@ -171,6 +208,130 @@ it('another tenant, and the id of a job that is no response, find nothing', asyn
     await expect(who.responses.delete(what)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
   }
   expect((await fana.request(`/openai/v1/responses/${id}`)).status).toBe(200);
+});
+
+it('functions are called and answered, by a chain and by handing the items back', async () => {
+  const asked = { model: 'gpt-4o', tools: [weather], input: 'Weather in Lima and Cusco?' };
+  const first = await client.responses.create(asked);
+  expect(lastCall()).toMatchObject({ tools: [ASKED] });
+  expect(first.tools).toEqual([weather]);
+  expect(first.output).toEqual([
+    { id: expect.stringMatching(/^fc_/), type: 'function_call', status: 'completed', call_id: 'call_1', name: 'weather', arguments: '{"city":"Lima"}' },
+    { id: expect.stringMatching(/^fc_/), type: 'function_call', status: 'completed', call_id: 'call_2', name: 'weather', arguments: '{"city":"Cusco"}' },
+  ]);
+  const outputs = ['sun', 'rain'].map((output, at) => ({ type: 'function_call_output' as const, call_id: `call_${at + 1}`, output }));
+  const messages = [
+    { role: 'user', content: 'Weather in Lima and Cusco?' },
+    {
+      role: 'assistant',
+      content: null,
+      tool_calls: [
+        { id: 'call_1', type: 'function', function: { name: 'weather', arguments: '{"city":"Lima"}' } },
+        { id: 'call_2', type: 'function', function: { name: 'weather', arguments: '{"city":"Cusco"}' } },
+      ],
+    },
+    { role: 'tool', tool_call_id: 'call_1', content: 'sun' },
+    { role: 'tool', tool_call_id: 'call_2', content: 'rain' },
+  ];
+  const chained = await client.responses.create({ ...asked, input: outputs, previous_response_id: first.id });
+  expect(chained.output_text).toBe('Sun in Lima.');
+  expect(lastCall()?.messages).toEqual(messages);
+  const input = [{ role: 'user', content: asked.input }, ...first.output, ...outputs] as OpenAI.Responses.ResponseInput;
+  const handedBack = await client.responses.create({ ...asked, input });
+  expect(handedBack.output_text).toBe('Sun in Lima.');
+  expect(lastCall()?.messages).toEqual(messages);
+  const items = await client.responses.inputItems.list(chained.id, { order: 'asc' });
+  expect(items.data.map(({ type }) => type)).toEqual(['message', 'function_call', 'function_call', 'function_call_output', 'function_call_output']);
+  const page = await client.responses.inputItems.list(chained.id, { limit: 2 });
+  expect(page.data.map((item) => ('output' in item ? item.output : ''))).toEqual(['rain', 'sun']);
+  expect((await page.getNextPage()).data.map(({ type }) => type)).toEqual(['function_call', 'function_call']);
+});
+
+it('a schema asks for JSON, which the SDK reads', async () => {
+  const schema = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'], additionalProperties: false };
+  const made = await client.responses.parse({ model: 'gpt-4o', input: 'JSON', text: { format: { type: 'json_schema', name: 'place', schema, strict: true } } });
+  expect(made.output_parsed).toEqual({ name: 'Lima' });
+  expect(lastCall()).toMatchObject({ response_format: { type: 'json_schema', json_schema: { name: 'place', schema, strict: true } } });
+});
+
+it('an answer that was cut off is incomplete and says why', async () => {
+  const made = await client.responses.create({ model: 'gpt-4o', input: 'at length', max_output_tokens: 16 });
+  expect(made).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' }, output: [{ status: 'incomplete' }] });
+});
+
+it('a stream tells its answer piece by piece and ends with the whole', async () => {
+  const stream = await client.responses.create({ model: 'gpt-4o', input: 'slowly', stream: true });
+  const events = await eventsOf(stream);
+  expect(typesOf(events)).toEqual([
+    'response.created',
+    'response.in_progress',
+    'response.output_item.added',
+    'response.content_part.added',
+    'response.output_text.delta',
+    'response.output_text.done',
+    'response.content_part.done',
+    'response.output_item.done',
+    'response.completed',
+  ]);
+  expect(events.map(({ sequence_number }) => sequence_number)).toEqual(events.map((_, at) => at));
+  expect(events.filter(({ type }) => type === 'response.output_text.delta').length).toBeGreaterThan(3);
+  expect(textOf(events)).toBe(SLOW);
+  const last = events.at(-1);
+  if (last?.type !== 'response.completed') throw new Error('no end');
+  expect(await client.responses.retrieve(last.response.id)).toMatchObject(last.response);
+  expect(textOf(await eventsOf(await client.responses.retrieve(last.response.id, { stream: true })))).toBe(SLOW);
+});
+
+it('the stream helper of the SDK puts text and calls together', async () => {
+  const said = await client.responses.stream({ model: 'gpt-4o', input: 'slowly' }).finalResponse();
+  expect(said.output_text).toBe(SLOW);
+  const called = client.responses.stream({ model: 'gpt-4o', input: 'Weather?', tools: [weather] });
+  const pieces: string[] = [];
+  called.on('response.function_call_arguments.delta', ({ delta }) => pieces.push(delta));
+  const whole = await called.finalResponse();
+  expect(whole.output).toMatchObject([
+    { type: 'function_call', call_id: 'call_1', arguments: '{"city":"Lima"}' },
+    { type: 'function_call', call_id: 'call_2', arguments: '{"city":"Cusco"}' },
+  ]);
+  expect(pieces.join('')).toBe('{"city":"Lima"}{"city":"Cusco"}');
+});
+
+it('a stream in the background is resumed behind the last event its reader has', async () => {
+  const whole = await eventsOf(await client.responses.create({ model: 'gpt-4o', input: 'slowly', background: true, stream: true }));
+  expect(typesOf(whole).slice(0, 3)).toEqual(['response.created', 'response.queued', 'response.in_progress']);
+  const started = await eventsOf(await client.responses.create({ model: 'gpt-4o', input: 'slowly', background: true, stream: true }), 8);
+  const [first] = started;
+  if (first?.type !== 'response.created') throw new Error('no beginning');
+  const { id } = first.response;
+  const rest = await eventsOf(await client.responses.retrieve(id, { stream: true, starting_after: 7 }));
+  const joined = [...started, ...rest];
+  expect(joined.map(({ sequence_number }) => sequence_number)).toEqual(joined.map((_, at) => at));
+  expect(textOf(joined)).toBe(SLOW);
+  const again = await eventsOf(await client.responses.retrieve(id, { stream: true, starting_after: 7 }));
+  expect(again).toEqual(rest);
+});
+
+it('an error before the answer begins has a status although a stream was asked for', async () => {
+  const refused = client.responses.create({ model: 'gpt-4o', input: 'x', stream: true, tools: [{ type: 'web_search' }] });
+  await expect(refused).rejects.toBeInstanceOf(OpenAI.BadRequestError);
+  upstream.mock.nextRequestError(400, { message: 'Too long.', code: 'context_length_exceeded', type: 'invalid_request_error' });
+  const failed = client.responses.create({ model: 'gpt-4o', input: 'x', stream: true });
+  await expect(failed).rejects.toMatchObject({ status: 400, code: 'context_length_exceeded' });
+});
+
+it('an answer that breaks off ends its stream with an error that names the response, which goes on', async () => {
+  const stream = await client.responses.create({ model: 'gpt-4o', input: 'break off', stream: true });
+  const seen: OpenAI.Responses.ResponseStreamEvent[] = [];
+  const reading = (async () => {
+    for await (const event of stream) seen.push(event);
+  })();
+  await expect(reading).rejects.toMatchObject({ code: 'stream_interrupted' });
+  const [first] = seen;
+  if (first?.type !== 'response.created') throw new Error('no beginning');
+  const { id } = first.response;
+  await expect(reading).rejects.toThrow(id);
+  await expect.poll(async () => (await client.responses.retrieve(id)).status, { timeout: 20_000 }).toBe('completed');
+  expect((await client.responses.retrieve(id)).output_text).toBe('You said: break off');
 });
 
 it('errors come as the classes of the SDK, with the place in the body', async () => {

@@ -1,18 +1,23 @@
+import { responseInputItems } from '@fana/core/endpoints/response-items.ts';
 import { presentResponse } from '@fana/core/endpoints/response-object.ts';
-import { findResponse, responses } from '@fana/core/endpoints/responses.ts';
+import { checkInclude, findResponse, responses } from '@fana/core/endpoints/responses.ts';
 import { AppError } from '@fana/core/errors.ts';
 import { cancelJob } from '@fana/core/jobs/cancel.ts';
 import { eraseJob } from '@fana/core/jobs/erase.ts';
 import { isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
 import { readOutput } from '@fana/core/jobs/long-texts.ts';
+import { parseWith } from '@fana/core/parse.ts';
 import { type Context, Hono } from 'hono';
+import { z } from 'zod';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
+import { listPage, listQuery } from '../list-page.ts';
 import { allowOnly } from '../method-not-allowed.ts';
 import { authenticate } from '../middleware/authenticate.ts';
 import { readJson } from '../middleware/body.ts';
 import { reply } from '../reply.ts';
 import { waitForEnd } from '../wait-for-end.ts';
+import { streamResponse, streamWhenBegun } from './response-stream.ts';
 import { serve, submitRequest } from './serve.ts';
 
 /** Contract 3. */
@@ -39,11 +44,56 @@ const create = async (deps: ApiDeps, c: Context<Environment>): Promise<Response>
   const { raw, body } = await readJson(c, MAX_BODY_BYTES);
   const call = await responses.parse(deps, c.var.caller.tenant, body);
   const request = { endpoint: responses, call, rawBody: raw };
-  if (call.echo['stream']) throw new AppError('unsupported_parameter', 'stream is not supported yet.', { param: 'stream' });
-  if (!call.echo['background']) return serve(deps, c, request);
-  // Nobody waits for it: it may wait out whatever its provider asks for.
-  const { job, headers } = await submitRequest(deps, c, request, true);
-  return reply(c, await tell(deps, job), 200, headers);
+  const { stream, background } = call.echo;
+  if (!stream && !background) return serve(deps, c, request);
+  // Of a response in the background nobody waits: it may wait out whatever its provider asks for.
+  const { job, headers } = await submitRequest(deps, c, request, background === true);
+  if (!stream) return reply(c, await tell(deps, job), 200, headers);
+  const streamed = { job, headers, startingAfter: -1 };
+  return background ? streamResponse(deps, c, streamed) : streamWhenBegun(deps, c, streamed);
+};
+
+const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
+const retrieveQuery = z.strictObject({
+  stream: flag.default(false),
+  starting_after: z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a sequence number')
+    .transform(Number)
+    .optional(),
+  include_obfuscation: flag.default(false),
+});
+
+/** The query but `include`, in whatever form a client writes its list: what it may ask for is there anyway. */
+const queryOf = (c: Context<Environment>): Record<string, string> => {
+  const query: Record<string, string> = {};
+  for (const [name, values] of Object.entries(c.req.queries())) {
+    if (/^include(\[\d*\])?$/.test(name)) checkInclude(values);
+    else query[name] = values[0] ?? '';
+  }
+  return query;
+};
+
+const retrieve = async (deps: ApiDeps, c: Context<Environment, '/:id'>): Promise<Response> => {
+  const { stream, starting_after: startingAfter, include_obfuscation: isPadded } = parseWith(retrieveQuery, queryOf(c));
+  if (isPadded) throw new AppError('unsupported_parameter', 'include_obfuscation: streams are not padded here.', { param: 'include_obfuscation' });
+  if (startingAfter !== undefined && !stream) throw new AppError('invalid_request', 'starting_after: is only for streams.', { param: 'starting_after' });
+  const job = await ownResponse(deps, c);
+  if (!stream) return reply(c, await tell(deps, job), 200);
+  // hono answers HEAD with the headers of GET: nobody would read the stream.
+  if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
+  return streamResponse(deps, c, { job, headers: { 'x-fana-job-id': job.id }, startingAfter: startingAfter ?? -1 });
+};
+
+const itemsQuery = listQuery.extend({ order: z.enum(['asc', 'desc']).default('desc') });
+
+const listInputItems = async (deps: ApiDeps, c: Context<Environment, '/:id'>): Promise<Response> => {
+  const { limit, after, order } = parseWith(itemsQuery, queryOf(c));
+  const items = await responseInputItems(deps, await ownResponse(deps, c));
+  if (order === 'desc') items.reverse();
+  const start = after === undefined ? 0 : items.findIndex(({ id }) => id === after) + 1;
+  if (after !== undefined && start === 0) throw new AppError('invalid_request', 'after: there is no such item.', { param: 'after' });
+  return reply(c, listPage(items.slice(start, start + limit), items.length > start + limit), 200);
 };
 
 const cancel = async (deps: ApiDeps, c: Context<Environment, '/:id'>): Promise<Response> => {
@@ -61,7 +111,8 @@ export const responseRoutes = (deps: ApiDeps): Hono<Environment> => {
   const routes = new Hono<Environment>();
   routes.use(authenticate(deps.keys, 'jobs'));
   routes.post('/', (c) => create(deps, c));
-  routes.get('/:id', async (c) => reply(c, await tell(deps, await ownResponse(deps, c)), 200));
+  routes.get('/:id', (c) => retrieve(deps, c));
+  routes.get('/:id/input_items', (c) => listInputItems(deps, c));
   routes.post('/:id/cancel', (c) => cancel(deps, c));
   routes.delete('/:id', async (c) => {
     const job = await ownResponse(deps, c);
@@ -71,5 +122,6 @@ export const responseRoutes = (deps: ApiDeps): Hono<Environment> => {
   routes.all('/', allowOnly('POST'));
   routes.all('/:id', allowOnly('GET', 'DELETE'));
   routes.all('/:id/cancel', allowOnly('POST'));
+  routes.all('/:id/input_items', allowOnly('GET'));
   return routes;
 };

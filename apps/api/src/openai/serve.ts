@@ -16,7 +16,7 @@ import { waitForEnd } from '../wait-for-end.ts';
 import { errorReply } from './error-reply.ts';
 
 /** Contract 3: compatible routes block at most this long. */
-const BLOCK_SECONDS = 280;
+export const BLOCK_SECONDS = 280;
 /** Contract 3: provider pauses are waited out up to this, then the caller is told. */
 const PAUSE_BUDGET_MS = 60_000;
 
@@ -38,7 +38,7 @@ export const submitRequest = async (deps: ApiDeps, c: Context<Environment>, { en
   return { job, headers };
 };
 
-const stillRunning = (): AppError =>
+export const stillRunning = (): AppError =>
   new AppError('still_running', 'The job is still running: send the request again to wait on, or read the job.', { retryAfterMs: 1000 });
 
 /** The reply of a job that has ended. */

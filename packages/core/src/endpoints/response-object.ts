@@ -35,11 +35,11 @@ const FAILURES: Partial<Record<ErrorCode, string>> = {
 const tellError = (error: JobError | undefined) =>
   error ? { code: FAILURES[error.code] ?? 'server_error', message: error.message } : { code: 'server_error', message: 'The job ended without a result.' };
 
-const tellUsage = ({ inputTokens = 0, outputTokens = 0, cachedInputTokens = 0 }: Usage) => ({
+const tellUsage = ({ inputTokens = 0, outputTokens = 0, cachedInputTokens = 0, reasoningTokens = 0 }: Usage) => ({
   input_tokens: inputTokens,
   input_tokens_details: { cached_tokens: cachedInputTokens },
   output_tokens: outputTokens,
-  output_tokens_details: { reasoning_tokens: 0 },
+  output_tokens_details: { reasoning_tokens: reasoningTokens },
   total_tokens: inputTokens + outputTokens,
 });
 

@@ -18,7 +18,12 @@ import { chatParameters, PLACES, type TranslatedFields, translatedFields } from 
 type Given = Record<string, unknown>;
 
 /** What only OpenAI's own servers can do: no chat completion has a word for it. */
-const NOT_HERE = ['conversation', 'prompt', 'context_management', 'max_tool_calls', 'moderation', 'access_programs', 'image', 'prompt_cache_options'] as const;
+const NOT_HERE = ['conversation', 'prompt', 'context_management', 'max_tool_calls', 'moderation', 'access_programs', 'image'] as const;
+/** Words of chat completions for what has another place here, or none. */
+const CHAT_WORDS = [
+  ...['messages', 'n', 'max_tokens', 'max_completion_tokens', 'response_format', 'functions', 'function_call'],
+  ...['logprobs', 'reasoning_effort', 'verbosity', 'modalities', 'audio'],
+] as const;
 
 const LOGPROBS = 'message.output_text.logprobs';
 /** What `include` can ask for: links of pictures are shown anyway. */
@@ -56,10 +61,15 @@ const refuse = (param: string, why: string): never => {
   throw new AppError('unsupported_parameter', `${param}: ${why}.`, { param });
 };
 
+/** Refuses what cannot be included. @throws AppError `unsupported_parameter`, param `include.N`. */
+export const checkInclude = (names: string[]): void => {
+  for (const [at, name] of names.entries()) if (!INCLUDABLE.has(name)) refuse(`include.${at}`, `${name} cannot be included here`);
+};
+
 /** Refuses by name what cannot be done here. */
 const checkFields = ({ include, truncation, stream, stream_options, background, store, ...given }: z.output<typeof body>): void => {
-  for (const name of NOT_HERE) if (given[name] !== undefined && given[name] !== null) refuse(name, 'is not supported here');
-  for (const [at, name] of (include ?? []).entries()) if (!INCLUDABLE.has(name)) refuse(`include.${at}`, `${name} cannot be included here`);
+  for (const name of [...NOT_HERE, ...CHAT_WORDS]) if (given[name] !== undefined && given[name] !== null) refuse(name, 'is not supported here');
+  checkInclude(include ?? []);
   if (truncation === 'auto') refuse('truncation', 'only "disabled" is supported: no part of a conversation is left out');
   if (stream_options && !stream) throw new AppError('invalid_request', 'stream_options: is only for streams.', { param: 'stream_options' });
   if (stream_options?.include_obfuscation) refuse('stream_options.include_obfuscation', 'streams are not padded here');
@@ -78,7 +88,7 @@ export const findResponse = async (deps: Pick<Deps, 'redis'>, tenant: string, id
 };
 
 /** The conversation a response was asked with, without its instructions. */
-const conversationOf = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: JobSpec): Promise<InputMessage[]> => {
+export const conversationOf = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: JobSpec): Promise<InputMessage[]> => {
   const { messages = [] } = await readInput(deps, spec);
   return spec.echo?.['instructed'] ? messages.slice(1) : messages;
 };
@@ -114,7 +124,7 @@ const earlierMessages = async (deps: ParseDeps, tenant: string, id: string): Pro
     throw new AppError('invalid_request', `previous_response_id: the response ${id} is ${job.status} and has no output.`, { param });
   const output = await readOutput(deps, job);
   if (output?.kind !== 'text') throw new AppError('internal_error', 'The earlier response has no output.');
-  return [...(await conversationOf(deps, job.spec)), answerMessage(output)];
+  return [...(await conversationOf(deps, job.spec)), answerMessage(id, output)];
 };
 
 /** What the reply tells of the request, as far as it is in neither its parameters nor its messages. */
@@ -128,7 +138,7 @@ const echoOf = ({ instructions, previous_response_id, background, store, stream 
 
 /** What is left of a body is passed on by its name, if the model knows it (checkCall). */
 const otherParameters = (given: z.output<typeof body>): Given => {
-  const known = new Set<string>([...Object.keys(body.shape).filter((name) => name !== 'temperature' && name !== 'top_p'), ...NOT_HERE]);
+  const known = new Set<string>([...Object.keys(body.shape).filter((name) => name !== 'temperature' && name !== 'top_p'), ...NOT_HERE, ...CHAT_WORDS]);
   return Object.fromEntries(Object.entries(given).filter(([name, value]) => !known.has(name) && value !== null && value !== undefined));
 };
 
