@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => fana.stop());
 
-const MEGABYTE = 1024 * 1024;
+const MEGABYTE = 1_000_000;
 const SIZE_MB = 200;
 
 /** Memory of the API's process in MB (Linux only): now, or at its highest. */

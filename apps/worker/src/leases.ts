@@ -1,5 +1,5 @@
 import type { Deps } from '@fana/core/deps.ts';
-import { CANCEL_CHANNEL, renewLeases } from '@fana/core/jobs/store.ts';
+import { CANCEL_CHANNEL, type LeaseState, renewLeases } from '@fana/core/jobs/store.ts';
 import type { Redis } from 'ioredis';
 
 /** Why a run was told to stop. */
@@ -7,6 +7,17 @@ type StopReason = 'cancel' | 'deadline' | 'shutdown' | 'lost';
 
 /** The hold of this process on one run: its signal aborts once, for the first reason given. */
 export type Hold = { lease: string; signal: AbortSignal; reason: () => StopReason | undefined; stop: (reason: StopReason) => void; drop: () => void };
+
+/** Aborted when a hold is stopped for any reason but a cancel: what is under way then is to come to its end. */
+export const unlessCancelled = (hold: Hold): AbortSignal => {
+  const controller = new AbortController();
+  const hear = (): void => {
+    if (hold.reason() !== 'cancel') controller.abort(hold.signal.reason);
+  };
+  if (hold.signal.aborted) hear();
+  else hold.signal.addEventListener('abort', hear, { once: true });
+  return controller.signal;
+};
 
 /** The leases of one process. */
 export type LeaseKeeper = {
@@ -16,20 +27,24 @@ export type LeaseKeeper = {
   close: () => void;
 };
 
+/** Renews the leases of `held` in one call; the reply has their order. */
+export type RenewLeases = (redis: Redis, held: { id: string; lease: string }[]) => Promise<LeaseState[]>;
+
 /** Design 4: a third of the lease, so that two renewals may be lost. */
 const RENEW_EVERY_MS = 3000;
 
 /**
  * Keeps the leases of everything this process runs with one call every 3 s, and listens for cancellations.
- * A cancel message that was missed (reconnect) is found by the next renewal.
+ * A cancel message that was missed (reconnect) is found by the next renewal. What is held may be a part of what is cancelled: its id is
+ * then that of the whole, a colon and more.
  */
-export const createLeaseKeeper = async (deps: Pick<Deps, 'redis' | 'logger'>, subscriber: Redis): Promise<LeaseKeeper> => {
+export const createLeaseKeeper = async (deps: Pick<Deps, 'redis' | 'logger'>, subscriber: Redis, renewAll: RenewLeases = renewLeases): Promise<LeaseKeeper> => {
   const holds = new Map<string, Hold>();
 
   const renew = async (): Promise<void> => {
     const held = [...holds].map(([id, { lease }]) => ({ id, lease }));
     if (held.length === 0) return;
-    const states = await renewLeases(deps.redis, held);
+    const states = await renewAll(deps.redis, held);
     for (const [at, { id, lease }] of held.entries()) {
       const hold = holds.get(id);
       if (hold?.lease !== lease) continue;
@@ -51,7 +66,8 @@ export const createLeaseKeeper = async (deps: Pick<Deps, 'redis' | 'logger'>, su
   }, RENEW_EVERY_MS);
 
   subscriber.on('message', (channel, id) => {
-    if (channel === CANCEL_CHANNEL) holds.get(id)?.stop('cancel');
+    if (channel !== CANCEL_CHANNEL) return;
+    for (const [held, hold] of holds) if (held === id || held.startsWith(`${id}:`)) hold.stop('cancel');
   });
   await subscriber.subscribe(CANCEL_CHANNEL);
 

@@ -5,6 +5,7 @@ import { createLogger } from '@fana/core/logger.ts';
 import { assertUsable, connectConsumer, connectSubscriber } from '@fana/core/redis.ts';
 import { onShutdown } from '@fana/core/shutdown.ts';
 import { loadLanguageDetector } from '@fana/core/triggers/language.ts';
+import { createBatchKeeper } from './batch-leases.ts';
 import { createLeaseKeeper } from './leases.ts';
 import { SWEEP_EVERY_MS } from './sweep.ts';
 import { createWorkers } from './workers.ts';
@@ -22,17 +23,17 @@ const start = async (): Promise<void> => {
   for (const connection of [redis, bull, subscriber]) connection.on('error', (error) => logger.warn({ err: error }, 'redis connection'));
   await Promise.all([assertUsable(redis), loadLanguageDetector()]);
   const deps = createDeps({ config, logger, redis, queueConnection: bull, subscriber });
-  const keeper = await createLeaseKeeper(deps, subscriber);
+  const keepers = { jobs: await createLeaseKeeper(deps, subscriber), batches: await createBatchKeeper(deps, subscriber) };
   await deps.queues.scheduleSweep(SWEEP_EVERY_MS);
-  const workers = createWorkers(deps, keeper, bull);
+  const workers = createWorkers(deps, keepers, bull);
   logger.info({ queues: config.worker.queues, simulated: deps.providers.simulated }, 'worker is ready');
 
   onShutdown(logger, async (phase) => {
     const drained = workers.drain();
     await phase('drain', DRAIN_MS, () => drained);
-    keeper.stopAll('shutdown');
+    for (const keeper of Object.values(keepers)) keeper.stopAll('shutdown');
     await phase('give back', GIVE_BACK_MS, () => drained);
-    keeper.close();
+    for (const keeper of Object.values(keepers)) keeper.close();
     deps.pacer.close();
     await phase('close', 2000, async () => {
       await deps.queues.close();

@@ -1,3 +1,7 @@
+import { isEnded } from '@fana/core/batches/batch.ts';
+import { eraseBatch } from '@fana/core/batches/erase.ts';
+import { resendBatch } from '@fana/core/batches/messages.ts';
+import { BATCH_CHECK_MS, readBatch, stopBatch } from '@fana/core/batches/store.ts';
 import { BLOB_EXPIRY, removeBlobs } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { toAppError } from '@fana/core/errors.ts';
@@ -34,7 +38,7 @@ export const sweep = async (deps: Deps): Promise<void> => {
 };
 
 const sweepDue = async (deps: Deps): Promise<void> => {
-  const mend = (id: string): Promise<void> => (isId('whd', id) ? mendDelivery(deps, id) : mendJob(deps, id));
+  const mend = (id: string): Promise<void> => (isId('whd', id) ? mendDelivery(deps, id) : isId('batch', id) ? mendBatch(deps, id) : mendJob(deps, id));
   await walk(deps, DUE, (nowMs) => ['-inf', nowMs - RUNNING_BAND_MS], mend);
   await walk(deps, DUE, (nowMs) => [0, nowMs], mend);
 };
@@ -94,6 +98,20 @@ const nextLook = (job: JobRecord, nowMs: number): number => {
 
 const againAfter = (waitedMs: number): number => Math.min(AGAIN_MAX_MS, Math.max(AGAIN_MIN_MS, waitedMs / 2));
 
+/** Sends what a batch waits for once more, and ends its time. It is looked at in every round while it has not ended: there are few of them. */
+const mendBatch = async (deps: Deps, id: string): Promise<void> => {
+  const batch = await readBatch(deps, id);
+  if (!batch || isEnded(batch.status)) {
+    await deps.redis.zrem(DUE, id);
+    return;
+  }
+  const nowMs = deps.now();
+  if (nowMs >= batch.spec.expiresMs && batch.stop === undefined) await stopBatch(deps, id, 'expired');
+  await resendBatch(deps, batch);
+  const next = nowMs >= batch.spec.expiresMs ? nowMs + BATCH_CHECK_MS : Math.min(nowMs + BATCH_CHECK_MS, batch.spec.expiresMs);
+  await lookAgain(deps, { index: DUE, id }, next - RUNNING_BAND_MS);
+};
+
 const mendDelivery = async (deps: Deps, id: string): Promise<void> => {
   const delivery = await readDelivery(deps.redis, id);
   if (delivery?.status !== 'pending') {
@@ -115,6 +133,12 @@ const sweepExpiredJobs = (deps: Deps): Promise<void> =>
   );
 
 const eraseExpired = async (deps: Deps, id: string): Promise<void> => {
+  if (isId('batch', id)) {
+    const batch = await readBatch(deps, id);
+    if (batch) await eraseBatch(deps, batch);
+    else await deps.redis.zrem(ENDED, id);
+    return;
+  }
   const job = await readJob(deps.redis, id);
   // One that is not at its end was retried a moment ago, which took it out of the index already.
   if (job && isTerminal(job.status)) await eraseJob(deps, job, { expired: true });

@@ -1,19 +1,29 @@
-import type { QueueName } from '@fana/core/config.ts';
 import type { Deps } from '@fana/core/deps.ts';
-import { BULLMQ_PREFIX, type JobMessage, SWEEP_QUEUE } from '@fana/core/queues.ts';
+import { BULLMQ_PREFIX, type JobMessage, type MessageQueue, SWEEP_QUEUE } from '@fana/core/queues.ts';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import pLimit from 'p-limit';
 import type { LeaseKeeper } from './leases.ts';
 import { createOriginSlots } from './origin-slots.ts';
+import { runBatchStep } from './run-batch.ts';
+import { type ChunkWorld, runBatchChunk } from './run-batch-chunk.ts';
 import { runDelivery } from './run-delivery.ts';
 import type { MessageFate } from './run-end.ts';
 import { runJob } from './run-job.ts';
 import { sweep } from './sweep.ts';
 
 export type Workers = {
-  /** Takes no new work and waits for what runs. */
+  /** Takes no new work, begins no further line of a batch, and waits for what runs. */
   drain: () => Promise<void>;
 };
+
+/** What keeps the leases of this process. */
+export type Keepers = { jobs: LeaseKeeper; batches: LeaseKeeper };
+
+/** A chunk brings 64 lines, which share the slots of the process: so many chunks that a slow one does not leave slots empty. */
+const chunksAtOnce = (lines: number): number => Math.max(2, Math.ceil(lines / 16));
+/** Steps of whole batches (reading a file, writing files) at once: they are bound by one core. */
+const STEPS_AT_ONCE = 2;
 
 /** A message that broke on our side comes back after this long. */
 const BROKEN_AGAIN_MS = 2000;
@@ -45,19 +55,27 @@ const consume = (deps: Deps, story: (message: JobMessage) => Promise<MessageFate
   throw new DelayedError();
 };
 
+type Story = (message: JobMessage) => Promise<MessageFate>;
+
 /** One BullMQ worker for each queue this process serves, and one for the sweep. `connection` waits for Redis (connectConsumer). */
-export const createWorkers = (deps: Deps, keeper: LeaseKeeper, connection: Redis): Workers => {
-  const slots = createOriginSlots(Math.max(1, Math.floor(deps.config.worker.concurrency.webhook / 2)));
-  const stories: Record<QueueName, (message: JobMessage) => Promise<MessageFate>> = {
-    chat: (message) => runJob(deps, keeper, message),
-    image: (message) => runJob(deps, keeper, message),
-    vision: (message) => runJob(deps, keeper, message),
-    embedding: (message) => runJob(deps, keeper, message),
-    webhook: (message) => runDelivery(deps, slots, message),
+export const createWorkers = (deps: Deps, keepers: Keepers, connection: Redis): Workers => {
+  const { queues, concurrency } = deps.config.worker;
+  const origins = createOriginSlots(Math.max(1, Math.floor(concurrency.webhook / 2)));
+  const intake = new AbortController();
+  const chunks: ChunkWorld = { keeper: keepers.batches, slots: pLimit(concurrency.batch), intake: intake.signal };
+  const job: Story = (message) => runJob(deps, keepers.jobs, message);
+  const stories: Record<MessageQueue, Story> = {
+    chat: job,
+    image: job,
+    vision: job,
+    embedding: job,
+    batch: (message) => runBatchChunk(deps, chunks, message),
+    'batch-steps': (message) => runBatchStep(deps, keepers.batches, message),
+    webhook: (message) => runDelivery(deps, origins, message),
   };
-  const workers = deps.config.worker.queues.map(
-    (name) => new Worker<JobMessage>(name, consume(deps, stories[name]), { ...options, connection, concurrency: deps.config.worker.concurrency[name] }),
-  );
+  const atOnce: Record<MessageQueue, number> = { ...concurrency, batch: chunksAtOnce(concurrency.batch), 'batch-steps': STEPS_AT_ONCE };
+  const served: MessageQueue[] = queues.includes('batch') ? [...queues, 'batch-steps'] : queues;
+  const workers = served.map((name) => new Worker<JobMessage>(name, consume(deps, stories[name]), { ...options, connection, concurrency: atOnce[name] }));
   const sweeper = new Worker(SWEEP_QUEUE, () => sweep(deps), { ...options, connection, concurrency: 1 });
   for (const worker of [...workers, sweeper]) {
     worker.on('error', (error) => deps.logger.warn({ err: error, queue: worker.name }, 'queue error'));
@@ -66,6 +84,7 @@ export const createWorkers = (deps: Deps, keeper: LeaseKeeper, connection: Redis
   }
   return {
     async drain() {
+      intake.abort(new Error('this process takes no new work'));
       await Promise.all([...workers, sweeper].map((worker) => worker.close()));
     },
   };

@@ -43,7 +43,7 @@ it('a receiver that hangs takes half of the slots at most; what waits for it cou
   const quick = await startReceiver();
   const stuck = await Promise.all(Array.from({ length: 8 }, () => owe(hanging.url)));
   await owe(quick.url);
-  const workers = createWorkers(deps, keeper, deps.connections.bull);
+  const workers = createWorkers(deps, { jobs: keeper, batches: keeper }, deps.connections.bull);
   try {
     await quick.waitFor(1, 5000);
     expect(hanging.requests).toHaveLength(2);

@@ -39,7 +39,7 @@ it('a sweep that fails is logged, and the next one comes', async () => {
     return Date.now();
   };
   await deps.queues.scheduleSweep(300);
-  const workers = createWorkers({ ...deps, logger, now }, keeper, deps.connections.bull);
+  const workers = createWorkers({ ...deps, logger, now }, { jobs: keeper, batches: keeper }, deps.connections.bull);
   await expect.poll(() => sweeps, { timeout: 10_000 }).toBeGreaterThan(3);
   await workers.drain();
   expect(lines.filter((line) => line.includes('the clock is broken'))).toHaveLength(1);
@@ -49,7 +49,7 @@ it('a message that meets the lease of a dead worker comes again when that ends, 
   const body = { type: 'chat', input: 'hi', priority: 7 };
   const { job } = await submitJob(deps, createAcceptor(deps), { tenant: 't', keyId: 'k', requestsPerMinute: 0 }, body, { rawBody: '' });
   await claimJob(deps.redis, job.id, 1, 'lease_of_the_dead');
-  const workers = createWorkers(deps, keeper, deps.connections.bull);
+  const workers = createWorkers(deps, { jobs: keeper, batches: keeper }, deps.connections.bull);
   const message = `${job.id}-1`;
   await expect.poll(() => deps.redis.zscore(`${BULLMQ_PREFIX}:chat:delayed`, message), { timeout: 5000 }).not.toBeNull();
   await workers.drain();

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { type ProviderLimits, providerLimits } from './provider-limits.ts';
 
 /** The queues a worker can serve now. */
-export const QUEUE_NAMES = ['chat', 'image', 'vision', 'embedding', 'webhook'] as const;
+export const QUEUE_NAMES = ['chat', 'image', 'vision', 'embedding', 'batch', 'webhook'] as const;
 export type QueueName = (typeof QUEUE_NAMES)[number];
 /** Queues whose features are not built yet: a worker may be told to serve them, and has nothing to do there. */
-const LATER_QUEUES = ['ingest', 'batch'] as const;
+const LATER_QUEUES = ['ingest'] as const;
 
 /** An empty variable counts as unset: compose files and .env files write `NAME=`. */
 const unset = (value: unknown): unknown => (value === '' ? undefined : value);
@@ -50,6 +50,7 @@ const schema = z.object({
   FANA_CONCURRENCY_IMAGE: withDefault(integer(1, 10_000), 20),
   FANA_CONCURRENCY_VISION: withDefault(integer(1, 10_000), 20),
   FANA_CONCURRENCY_EMBEDDING: withDefault(integer(1, 10_000), 20),
+  FANA_CONCURRENCY_BATCH: withDefault(integer(1, 10_000), 64),
   FANA_CONCURRENCY_WEBHOOK: withDefault(integer(1, 10_000), 50),
   FANA_BLOB_STORE: withDefault(z.enum(['local'], { error: 'must be local (azure is not built yet)' }), 'local'),
   FANA_PUBLIC_URL: optional(httpUrl),
@@ -87,6 +88,7 @@ const group = (env: z.output<typeof schema>) => ({
       image: env.FANA_CONCURRENCY_IMAGE,
       vision: env.FANA_CONCURRENCY_VISION,
       embedding: env.FANA_CONCURRENCY_EMBEDDING,
+      batch: env.FANA_CONCURRENCY_BATCH,
       webhook: env.FANA_CONCURRENCY_WEBHOOK,
     } satisfies Record<QueueName, number>,
   },

@@ -26,6 +26,9 @@ export const ERRORS = {
   job_not_cancellable: { retryable: false, type: 'conflict_error' },
   job_not_retryable: { retryable: false, type: 'conflict_error' },
   endpoint_disabled: { retryable: false, type: 'conflict_error' },
+  batch_not_cancellable: { retryable: false, type: 'conflict_error' },
+  batch_running: { retryable: false, type: 'conflict_error' },
+  nothing_to_retry: { retryable: false, type: 'invalid_request_error' },
   rate_limit_exceeded: { retryable: false, type: 'rate_limit_error' },
   // What can happen to a job
   image_unreadable: { retryable: false, type: 'invalid_request_error' },

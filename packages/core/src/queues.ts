@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { QUEUE_NAMES, type QueueName } from './config.ts';
 import { AppError } from './errors.ts';
 
-/** The message of a queue: an id and nothing else. `run` fences messages of earlier runs. */
+/** The message of a queue: an id and nothing else. `run` fences messages of earlier runs; of a batch it is the number of the chunk. */
 export type JobMessage = { id: string; run: number };
 
 /** The queue of the scheduler: one repeated message, whoever is free sweeps. */
@@ -11,7 +11,9 @@ export const SWEEP_QUEUE = 'sweep';
 /** Before every key of BullMQ's. */
 export const BULLMQ_PREFIX = 'fana:bull';
 
-export type Enqueue = { queue: QueueName; messageId: string; message: JobMessage; priority?: number; delayMs?: number };
+/** Queues of jobs and deliveries, and one for the short steps of whole batches, which are not to wait behind chunks. */
+export type MessageQueue = QueueName | 'batch-steps';
+export type Enqueue = { queue: MessageQueue; messageId: string; message: JobMessage; priority?: number; delayMs?: number };
 
 export type Queues = {
   /**
@@ -52,7 +54,7 @@ export const createQueues = (connection: Redis, timeoutMs: number): Queues => {
     queue.on('error', () => undefined);
     return queue;
   };
-  const queues = new Map<QueueName, Queue>(QUEUE_NAMES.map((name) => [name, open(name)]));
+  const queues = new Map<MessageQueue, Queue>([...QUEUE_NAMES, 'batch-steps' as const].map((name) => [name, open(name)]));
   const sweep = open(SWEEP_QUEUE);
 
   return {

@@ -1,6 +1,7 @@
 import type { Hono } from 'hono';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
+import { batchRoutes } from './batches.ts';
 import { chatCompletionRoutes } from './chat-completions.ts';
 import { embeddingRoutes } from './embeddings.ts';
 import { fileRoutes } from './files.ts';
@@ -23,5 +24,6 @@ export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
     app.route(`${prefix}/webhook_endpoints`, webhookEndpointRoutes(deps));
     app.route(`${prefix}/webhook_event_types`, webhookEventTypeRoutes(deps));
     app.route(`${prefix}/webhook_deliveries`, webhookDeliveryRoutes(deps));
+    app.route(`${prefix}/batches`, batchRoutes(deps));
   }
 };

@@ -51,7 +51,7 @@ const inspectMade = async (bytes: Buffer): ReturnType<typeof inspectPicture> => 
 export const processImage: Processor = async (deps, run) => {
   const { job, input } = run;
   const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
-  const pictures = await readPictures(deps, { tenant: job.spec.tenant, kept: run.pictures }, [...input.images, ...linked], run.signal);
+  const pictures = await readPictures(deps, { tenant: job.spec.tenant, ...(run.pictures && { kept: run.pictures }) }, [...input.images, ...linked], run.signal);
   const { result, target } = await run.call(deps.providers.targets(job.spec.model, 'image'), (to, options) => {
     if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
     return to.provider.image({ model: to.model, prompt: input.text, pictures, parameters: job.spec.parameters }, options);

@@ -8,8 +8,8 @@ export type Run = {
   job: JobRecord;
   /** The input, read back from its blob if it was long. */
   input: JobInput;
-  /** The linked pictures this job has stored. */
-  pictures: KeptPictures;
+  /** The linked pictures this job has stored; a line of a batch stores none. */
+  pictures?: KeptPictures;
   /** Aborted by cancel, shutdown, deadline and the loss of the lease. */
   signal: AbortSignal;
   /**

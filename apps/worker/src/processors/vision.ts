@@ -22,7 +22,7 @@ export const processVision: Processor = async (deps, run) => {
   const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
   const placed = messagePictures(run);
   const wanted = [...placed.map(({ image }) => image), ...(input.messages ? [] : input.images), ...linked];
-  const pictures = await readPictures(deps, { tenant: job.spec.tenant, kept: run.pictures }, wanted, run.signal);
+  const pictures = await readPictures(deps, { tenant: job.spec.tenant, ...(run.pictures && { kept: run.pictures }) }, wanted, run.signal);
   const inMessages: MessagePictures = new Map(placed.map(({ key }, at) => [key, pictures[at] as PictureBytes]));
   const extra = pictures.slice(placed.length);
   if (pictures.length === 0) throw new AppError('image_unreadable', 'There is no picture to look at.', { param: 'input' });

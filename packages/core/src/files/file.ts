@@ -4,8 +4,8 @@ export const UPLOAD_PURPOSES = ['assistants', 'batch', 'fine-tune', 'vision', 'u
 export const FILE_PURPOSES = [...UPLOAD_PURPOSES, 'batch_output'] as const;
 export type FilePurpose = (typeof FILE_PURPOSES)[number];
 
-/** Of one uploaded file, as of one batch (contract 3, "files 200 MB"). */
-export const MAX_FILE_BYTES = 200 * 1024 * 1024;
+/** Of one uploaded file, as of one batch (contract 3, "files 200 MB"): decimal, so that 201 MB are too many however they are counted. */
+export const MAX_FILE_BYTES = 200_000_000;
 const MAX_NAME_CHARS = 255;
 
 /** A file as OpenAI has them; its bytes are a blob. */
