@@ -1,4 +1,4 @@
-import OpenAI from 'openai';
+import OpenAI, { toFile } from 'openai';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { ADMIN_KEY, type Installation, startInstallation } from './support/installation.ts';
@@ -332,6 +332,34 @@ it('an answer that breaks off ends its stream with an error that names the respo
   await expect(reading).rejects.toThrow(id);
   await expect.poll(async () => (await client.responses.retrieve(id)).status, { timeout: 20_000 }).toBe('completed');
   expect((await client.responses.retrieve(id)).output_text).toBe('You said: break off');
+});
+
+it('a line of a batch is a response too, with what it was asked with', async () => {
+  const first = await client.responses.create({ model: 'gpt-4o', input: 'I am Ada.' });
+  const asked = { model: 'gpt-4o', input: 'Who am I?', instructions: 'Be brief.', previous_response_id: first.id, tools: [weather] };
+  const line = JSON.stringify({ custom_id: 'one', method: 'POST', url: '/v1/responses', body: asked });
+  const file = await client.files.create({ file: await toFile(Buffer.from(line), 'lines.jsonl'), purpose: 'batch' });
+  const { id } = await client.batches.create({ input_file_id: file.id, endpoint: '/v1/responses', completion_window: '24h' });
+  await expect.poll(async () => (await client.batches.retrieve(id)).status, { timeout: 30_000 }).toBe('completed');
+  const { output_file_id: outputId } = await client.batches.retrieve(id);
+  const { response } = JSON.parse(await (await client.files.content(outputId ?? '')).text());
+  expect(response).toMatchObject({
+    status_code: 200,
+    body: {
+      object: 'response',
+      status: 'completed',
+      instructions: 'Be brief.',
+      previous_response_id: first.id,
+      tools: [weather],
+      output: [{ content: [{ text: 'You said: Who am I?' }] }],
+    },
+  });
+  expect(lastCall()?.messages).toEqual([
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: 'I am Ada.' },
+    { role: 'assistant', content: 'You said: I am Ada.' },
+    { role: 'user', content: 'Who am I?' },
+  ]);
 });
 
 it('errors come as the classes of the SDK, with the place in the body', async () => {

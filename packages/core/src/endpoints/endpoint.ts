@@ -10,6 +10,8 @@ export type EndpointCall = {
   parameters: Record<string, unknown>;
   /** What the reply repeats or depends on and no provider is told (`JobSpec.echo`). */
   echo: Record<string, unknown>;
+  /** Fields of `echo` that stand in `input` too: the record of a job, which has its input, does not hold them twice. */
+  inInput?: readonly string[];
   metadata: Record<string, string>;
   /** Blobs this request alone brought: they end with its job. */
   ownedBlobIds?: string[];

@@ -44,7 +44,9 @@ const tellUsage = ({ inputTokens = 0, outputTokens = 0, cachedInputTokens = 0, r
 });
 
 const instructionsOf = async (deps: PresentDeps, spec: ResponseJob['spec']): Promise<string | null> => {
-  if (!spec.echo?.['instructed']) return null;
+  const { instructed, instructions } = spec.echo ?? {};
+  if (typeof instructions === 'string') return instructions;
+  if (!instructed) return null;
   const content = (await readInput(deps, spec)).messages?.[0]?.content;
   return typeof content === 'string' ? content : null;
 };

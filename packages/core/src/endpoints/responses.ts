@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { readBlob, saveBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { isId, renameId } from '../ids.ts';
-import type { ImageRef, InputMessage, JobRecord, JobSpec, MessagePart } from '../jobs/job.ts';
+import type { InputMessage, JobRecord, JobSpec } from '../jobs/job.ts';
 import { readInput, readOutput } from '../jobs/long-texts.ts';
 import { readJob } from '../jobs/store.ts';
 import { parseWith } from '../parse.ts';
@@ -93,28 +92,6 @@ export const conversationOf = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>
   return spec.echo?.['instructed'] ? messages.slice(1) : messages;
 };
 
-/** A chain holds its own copies: it outlives the responses it began with, and each is erased with its own pictures. */
-const ownPictures = async (deps: ParseDeps, tenant: string, messages: InputMessage[], ownedBlobIds: string[]): Promise<InputMessage[]> => {
-  const copy = async (image: ImageRef): Promise<ImageRef> => {
-    if (image.kind !== 'blob') return image;
-    const { record, bytes } = await readBlob(deps, image.blobId, tenant);
-    const { id } = await saveBlob(deps, { tenant, bytes, mediaType: record.mediaType });
-    ownedBlobIds.push(id);
-    return { kind: 'blob', blobId: id };
-  };
-  const copied: InputMessage[] = [];
-  for (const message of messages) {
-    if (!Array.isArray(message.content)) {
-      copied.push(message);
-      continue;
-    }
-    const content: MessagePart[] = [];
-    for (const part of message.content) content.push(part.type === 'image' ? { ...part, image: await copy(part.image) } : part);
-    copied.push({ ...message, content });
-  }
-  return copied;
-};
-
 /** Everything that was said up to the end of an earlier response; its instructions do not carry over. */
 const earlierMessages = async (deps: ParseDeps, tenant: string, id: string): Promise<InputMessage[]> => {
   const param = 'previous_response_id';
@@ -129,7 +106,7 @@ const earlierMessages = async (deps: ParseDeps, tenant: string, id: string): Pro
 
 /** What the reply tells of the request, as far as it is in neither its parameters nor its messages. */
 const echoOf = ({ instructions, previous_response_id, background, store, stream }: z.output<typeof body>): Given => ({
-  ...(instructions && { instructed: true }),
+  ...(instructions && { instructed: true, instructions }),
   ...(previous_response_id && { previous_response_id }),
   ...(background && { background: true }),
   ...(store === false && { store: false }),
@@ -147,20 +124,19 @@ const parse = async (deps: ParseDeps, tenant: string, raw: Given): Promise<Endpo
   checkFields(given);
   const parameters = { ...otherParameters(given), ...chatParameters(given as TranslatedFields, given.include?.includes(LOGPROBS) ?? false) };
   const reading: Reading = { deps, tenant, warnings: new Set() };
-  const ownedBlobIds: string[] = [];
   const before = given.previous_response_id ? await earlierMessages(deps, tenant, given.previous_response_id) : [];
   const conversation = await readResponseInput(reading, given.input, before);
   if (conversation.length === 0) throw new AppError('invalid_request', 'input: holds nothing that can be passed on.', { param: 'input' });
   const head: InputMessage[] = given.instructions ? [{ role: 'system', content: given.instructions }] : [];
-  const messages = [...head, ...(await ownPictures(deps, tenant, conversation, ownedBlobIds))];
+  const messages = [...head, ...conversation];
   return {
     type: picturesOf(messages).length > 0 ? 'vision' : 'chat',
     model: given.model,
     input: { text: lastUserText(messages), images: [], messages },
     parameters,
     echo: echoOf(given),
+    inInput: ['instructions'],
     metadata: given.metadata ?? {},
-    ownedBlobIds,
     warnings: [...reading.warnings],
     places: PLACES,
   };

@@ -1,4 +1,4 @@
-import { findBlob, saveBlob } from '../blobs/store.ts';
+import { findBlob, readBlob, saveBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
@@ -66,12 +66,25 @@ const lastUserMessage = (messages: InputMessage[]): { text: string; images: Imag
   return { text: texts.join('\n'), images: last.content.flatMap((part) => (part.type === 'image' ? [part.image] : [])) };
 };
 
+/** A copy of a stored picture that is not the job's own: what it belonged to may be erased before the job runs. */
+const copyPicture = async ({ deps, tenant, ownedBlobIds }: Build, blobId: string): Promise<ImageRef> => {
+  if (ownedBlobIds.includes(blobId)) return { kind: 'blob', blobId };
+  const { record, bytes } = await readBlob(deps, blobId, tenant);
+  const { id } = await saveBlob(deps, { tenant, bytes, mediaType: record.mediaType });
+  ownedBlobIds.push(id);
+  return { kind: 'blob', blobId: id };
+};
+
 /**
- * The same input with every picture it brings as bytes stored as a blob (their ids are added to `ownedBlobIds`).
- * @throws AppError `invalid_request` with `param`, `storage_error`.
+ * The same input with every picture it brings, as bytes or by the blob of something else, stored as a blob of its own (their ids are
+ * added to `ownedBlobIds`).
+ * @throws AppError `invalid_request` with `param`, `not_found`, `storage_error`.
  */
 export const keepPictures = async (build: Build, input: JobInput, param: string): Promise<JobInput> => {
-  const keep = async (image: ImageRef): Promise<ImageRef> => (image.kind === 'data' ? keepBytes(build, image.url, undefined, param) : image);
+  const keep = async (image: ImageRef): Promise<ImageRef> => {
+    if (image.kind === 'url') return image;
+    return image.kind === 'data' ? keepBytes(build, image.url, undefined, param) : copyPicture(build, image.blobId);
+  };
   const images: ImageRef[] = [];
   for (const image of input.images) images.push(await keep(image));
   if (!input.messages) return { ...input, images };

@@ -191,7 +191,7 @@ export const submitCall = async (deps: Deps, acceptor: Acceptor, submitter: Subm
       metadata: call.metadata,
       priority: DEFAULT_PRIORITY,
       endpoint: options.endpoint,
-      echo: call.echo,
+      echo: Object.fromEntries(Object.entries(call.echo).filter(([name]) => !call.inInput?.includes(name))),
       ...(options.pauseBudgetMs !== undefined && { pauseBudgetMs: options.pauseBudgetMs }),
       ownedBlobIds,
     };
