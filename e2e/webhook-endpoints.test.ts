@@ -182,6 +182,10 @@ describe('the end of a job', () => {
     const told = events.find(({ type }) => type === 'response.completed');
     expect(told).toMatchObject({ data: { id: response.id, object: 'response', status: 'completed', type: 'response', metadata: { order: '7' } } });
     expect(new Set(events.map(({ id }) => id)).size).toBe(2);
+    const cut = await client.responses.create({ model: 'chat-default', input: 'tell me a long story', max_output_tokens: 16 });
+    expect(cut.status).toBe('incomplete');
+    const later = (await to.waitFor(4)).slice(2).map(({ body }) => JSON.parse(body));
+    expect(later).toContainEqual(expect.objectContaining({ type: 'response.completed', data: expect.objectContaining({ id: cut.id, status: 'incomplete' }) }));
     await client.webhooks.delete(endpoint);
   });
 

@@ -20,6 +20,11 @@ test('every route answers 503 within 2 s while Redis hangs and while it is gone,
     ['/v1/triggers/classify', { key, body: { text: 'hello' } }],
     [`/v1/blobs/${id}`, { key: (await app.newKey()).key }],
     ['/v1/webhook_endpoints/default/secret', {}],
+    ['/v1/webhook_endpoints', {}],
+    ['/v1/webhook_endpoints', { body: { name: 'x', url: 'https://example.com/', event_types: ['job.completed'] } }],
+    ['/v1/webhook_endpoints/whe_0123456789abcdefghijkl/test', { body: { event_type: 'job.completed' } }],
+    ['/v1/webhook_endpoints/default/deliveries', {}],
+    ['/v1/webhook_deliveries/whd_0123456789abcdefghijkl/redeliver', { method: 'POST' }],
     ['/readyz', { key: '' }],
   ];
   const expectAway = async (): Promise<void> => {

@@ -1,5 +1,6 @@
 import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
+import { incompleteReason } from '@fana/core/endpoints/response-output.ts';
 import type { AppError } from '@fana/core/errors.ts';
 import { type Ending, endJob } from '@fana/core/jobs/end.ts';
 import { type Attempt, type AttemptOutcome, deadlineMs, type JobRecord } from '@fana/core/jobs/job.ts';
@@ -37,7 +38,8 @@ export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessRe
   if (result.sources) fields['sources'] = JSON.stringify(result.sources);
   const warnings = job.earlierCalls > 0 ? [...result.warnings, earlierCallsWarning(job)] : result.warnings;
   if (warnings.length > 0) fields['result_warnings'] = JSON.stringify(warnings);
-  await endRun(deps, run, { status: 'completed', attempt: { outcome: 'completed' }, lastDelta, fields });
+  const isCut = result.output.kind === 'text' && incompleteReason(result.output) !== undefined;
+  await endRun(deps, run, { status: 'completed', attempt: { outcome: 'completed' }, lastDelta, isCut, fields });
 };
 
 const earlierCallsWarning = (job: JobRecord): string => `Earlier runs of this job made ${job.earlierCalls} provider call${job.earlierCalls === 1 ? '' : 's'}.`;

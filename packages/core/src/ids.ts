@@ -12,9 +12,6 @@ export const newId = (prefix: IdPrefix): string => `${prefix}_${random22()}`;
 
 const ID = /^[a-z]+_[0-9A-Za-z]{22}$/;
 
-/** The id of the same object under another prefix: a response is its job seen from OpenAI's side, and both share the random part. */
-export const sameId = (prefix: IdPrefix, id: string): string => `${prefix}${id.slice(id.indexOf('_'))}`;
-
 /** Whether `value` has the form of an id with that prefix: a cheap check before Redis is asked. */
 export const isId = (prefix: IdPrefix, value: string): boolean => value.startsWith(`${prefix}_`) && ID.test(value);
 

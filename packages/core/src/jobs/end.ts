@@ -11,6 +11,8 @@ export type Ending = {
   lease: string;
   attempt?: { outcome: AttemptOutcome; error?: JobError };
   lastDelta?: string;
+  /** The answer was cut short (length, content filter): the webhook of a response says so. */
+  isCut?: boolean;
   error?: JobError;
   fields?: Record<string, string | number>;
 };
@@ -20,7 +22,7 @@ export type Ending = {
  * `lost` means that someone else ended or holds the job: nothing was changed.
  */
 export const endJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'now' | 'endpoints'>, job: JobRecord, ending: Ending): Promise<FinishReply> => {
-  const deliveries = await prepareDeliveries(deps, jobOccasion(job, ending.status));
+  const deliveries = await prepareDeliveries(deps, jobOccasion(job, ending.status, ending.isCut));
   const reply = await finishJob(deps.redis, {
     id: job.id,
     tenant: job.spec.tenant,

@@ -149,6 +149,12 @@ describe('the deliveries an end owes', () => {
     if (type) expect(JSON.parse(owed[1]?.spec.body ?? '{}')).toMatchObject({ id: owed[1]?.spec.eventId, object: 'event', type, data });
   });
 
+  test('of a response whose answer was cut say that it is incomplete', () => {
+    const [job, response] = jobOccasion(jobWith({ type: 'chat', endpoint: 'responses' }), 'completed', true).events;
+    expect(job).toMatchObject({ type: 'job.completed', data: { status: 'completed' } });
+    expect(response).toMatchObject({ type: 'response.completed', data: { status: 'incomplete' } });
+  });
+
   test.each(['completed', 'failed', 'expired', 'cancelled'] as const)(
     'of a batch that is %s are told to its own webhook and to the endpoints',
     async (status) => {

@@ -1,4 +1,4 @@
-import { sameId } from '../ids.ts';
+import { renameId } from '../ids.ts';
 import type { JobRecord, TerminalStatus } from '../jobs/job.ts';
 import type { BatchEventType, EventData, WebhookEventType } from './event.ts';
 
@@ -13,20 +13,24 @@ export type Occasion = {
   webhook?: { url: string; events: readonly WebhookEventType[] } | undefined;
 };
 
-/** The event of a response: it completed, or it failed (also when its outcome is unknown). A cancelled one has none in the contract. */
-const responseEvents = ({ id, spec }: JobRecord, status: TerminalStatus): Occasion['events'] => {
+/**
+ * The event of a response: it completed, or it failed (also when its outcome is unknown). A cancelled one has none in the contract, and an
+ * incomplete one is a completed one whose `data.status` says so.
+ */
+const responseEvents = ({ id, spec }: JobRecord, status: TerminalStatus, isCut: boolean): Occasion['events'] => {
   if (status === 'cancelled') return [];
   const end = status === 'completed' ? 'completed' : 'failed';
-  const data: EventData = { id: sameId('resp', id), object: 'response', status: end, type: 'response', metadata: spec.metadata };
+  const shown = isCut ? 'incomplete' : end;
+  const data: EventData = { id: renameId('resp', id), object: 'response', status: shown, type: 'response', metadata: spec.metadata };
   return [{ type: `response.${end}`, data }];
 };
 
-/** The end of a run of a job. */
-export const jobOccasion = (job: JobRecord, status: TerminalStatus): Occasion => {
+/** The end of a run of a job. `isCut`: its answer came, but not to its end. */
+export const jobOccasion = (job: JobRecord, status: TerminalStatus, isCut = false): Occasion => {
   const { tenant, type, metadata, webhook, endpoint } = job.spec;
   const data: EventData = { id: job.id, object: 'job', status, type, metadata };
   const events: Occasion['events'] = [{ type: `job.${status}`, data }];
-  if (endpoint === 'responses') events.push(...responseEvents(job, status));
+  if (endpoint === 'responses') events.push(...responseEvents(job, status, isCut));
   return { tenant, subject: job.id, events, webhook };
 };
 
