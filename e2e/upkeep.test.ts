@@ -93,7 +93,8 @@ describe('an installation', () => {
   });
 
   it.concurrent('waits as long as a provider asked, and not longer', async ({ expect }) => {
-    const { id } = await fana.submit({ type: 'chat', input: 'PAUSE once' });
+    // A pause holds for every call of its model, so these tests have one of their own.
+    const { id } = await fana.submit({ type: 'chat', model: 'gpt-5.5', input: 'PAUSE once' });
     expect(await fana.ended(id)).toMatchObject({ status: 'completed', attempts: [{ outcome: 'paused' }, { outcome: 'completed' }] });
     const [first, second] = callsOf('PAUSE once').map(({ at }) => at);
     expect(Number(second) - Number(first)).toBeGreaterThanOrEqual(2900);
@@ -102,7 +103,7 @@ describe('an installation', () => {
 
   it.concurrent('a pause does not outlast the deadline, and no call follows', async ({ expect }) => {
     const from = Date.now();
-    const { id } = await fana.submit({ type: 'chat', input: 'PAUSE too long', deadline_seconds: 1 });
+    const { id } = await fana.submit({ type: 'chat', model: 'gpt-5.4', input: 'PAUSE too long', deadline_seconds: 1 });
     expect(await fana.ended(id)).toMatchObject({ status: 'failed', error: { code: 'deadline_exceeded' }, attempts: [{ outcome: 'paused' }] });
     expect(Date.now() - from).toBeLessThan(3000);
     expect(callsOf('PAUSE too long')).toHaveLength(1);

@@ -108,13 +108,13 @@ local function has_room(lane, busy, class, shared)
   local total = busy.interactive + busy.batch
   local since = now - math.max(lane.pause or 0, lane.overload or 0)
   local limit = math.max(1, math.floor((lane.limit or FIRST_LIMIT) * math.min(1, since / RAMP_MS)))
+  local share = math.max(1, math.floor(BATCH_SHARE * limit + 1e-6))
   if class == 'interactive' then
     if not lane.learned and since >= RAMP_MS then return true end
     -- The kept share is there at once, also while a batch that had everything still holds it.
-    return total < limit or busy.interactive < math.ceil((1 - BATCH_SHARE) * limit)
+    return total < limit or busy.interactive < math.max(1, limit - share)
   end
-  local own = shared and math.max(1, math.floor(BATCH_SHARE * limit)) or limit
-  return busy.batch < own and (not lane.learned or total < limit)
+  return busy.batch < (shared and share or limit) and (not lane.learned or total < limit)
 end
 
 -- Lets one call go, or says why and how long it has to wait.

@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+import { learnFrom } from './learn.ts';
+
+const headers = (fields: Record<string, string>): Headers => new Headers(Object.entries(fields).map(([name, value]) => [`x-ratelimit-${name}`, value]));
+
+describe('the headers of a good reply', () => {
+  it.each([
+    ['openai', { 'limit-requests': '500', 'remaining-requests': '499', 'reset-requests': '120ms' }, { requestsPerMinute: 500 }],
+    // 200 a day: what was asked for comes back in more than a minute.
+    ['openai', { 'limit-requests': '200', 'remaining-requests': '199', 'reset-requests': '7m12s' }, {}],
+    ['openai', { 'limit-requests': '500' }, {}],
+    ['openai', { 'limit-requests': 'many', 'reset-requests': '1s' }, {}],
+    // Groq's requests are those of a day.
+    ['groq', { 'limit-requests': '14400', 'remaining-requests': '14399', 'reset-requests': '6s', 'limit-tokens': '18000', 'reset-tokens': '10ms' }, {}],
+    ['groq', { 'remaining-requests': '100', 'reset-requests': '2m', 'remaining-tokens': '0', 'reset-tokens': '7.66s' }, { pauseMs: 7660 }],
+    ['groq', { 'remaining-requests': '0', 'reset-requests': '23h59m', 'remaining-tokens': '0', 'reset-tokens': '1s' }, { pauseMs: 60_000 }],
+    ['openai', { 'limit-requests': '3', 'remaining-requests': '0', 'reset-requests': '20s' }, { pauseMs: 20_000, requestsPerMinute: 3 }],
+    ['openai', { 'remaining-requests': '0' }, {}],
+    ['openai', {}, {}],
+  ] as const)('of %s: %o teach %o', (provider, fields, learned) => {
+    expect(learnFrom(provider, headers(fields))).toEqual(learned);
+  });
+});
