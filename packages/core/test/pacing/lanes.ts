@@ -5,6 +5,7 @@ const NOTHING: LaneReport = {
   succeeded: 0,
   succeededGranted: 0,
   limited: 0,
+  limitedImages: 0,
   limitedGranted: 0,
   limitedMs: 0,
   overloaded: 0,
@@ -39,6 +40,9 @@ export const freshLane = (redis: Redis) => {
   };
   return { key, look, at: (ms: number) => startMs + ms };
 };
+
+/** So many calls of one picture each. */
+export const pictures = (count: number): number[] => Array.from({ length: count }, () => 1);
 
 /** The largest number of `times` within any `windowMs`. */
 export const densest = (times: number[], windowMs: number): number => {

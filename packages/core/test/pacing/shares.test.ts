@@ -2,7 +2,7 @@ import { connectConsumer } from '@fana/core/redis.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freshLane } from './lanes.ts';
+import { freshLane, pictures } from './lanes.ts';
 
 let server: TestRedis;
 let redis: Redis;
@@ -16,7 +16,6 @@ afterAll(async () => {
 });
 
 const many = (count: number): number[] => Array.from({ length: count }, () => 0);
-const pictures = (count: number): number[] => Array.from({ length: count }, () => 1);
 
 describe('what is kept for interactive calls', () => {
   it('of a meter is nothing while none comes, and 30 % for a minute after one did', async () => {

@@ -45,6 +45,7 @@ const emptyReport = (): LaneReport => ({
   succeeded: 0,
   succeededGranted: 0,
   limited: 0,
+  limitedImages: 0,
   limitedGranted: 0,
   limitedMs: 0,
   overloaded: 0,
@@ -137,6 +138,7 @@ export const settleCall = (
     isUrgent ||= learned.pauseMs !== undefined;
   } else if (outcome.kind === 'limited') {
     report.limited++;
+    report.limitedImages += images;
     report.limitedGranted = Math.max(report.limitedGranted, grantedMs);
     report.limitedMs = Math.max(report.limitedMs, outcome.retryAfterMs ?? 0);
     isUrgent = true;
@@ -168,7 +170,7 @@ export const takeLook = (lane: Lane): LookTaken => {
 /** Puts back what a look that failed was to report, and fails those who waited for it. */
 export const undoLook = ({ lane, group, look }: LookTaken, error: AppError, nowMs: number): void => {
   const { report } = lane;
-  for (const name of ['succeeded', 'limited', 'overloaded'] as const) report[name] += look.report[name];
+  for (const name of ['succeeded', 'limited', 'limitedImages', 'overloaded'] as const) report[name] += look.report[name];
   for (const name of ['succeededGranted', 'limitedGranted', 'limitedMs', 'overloadedGranted', 'overloadedMs', 'pauseMs', 'requestsPerMinute'] as const) {
     report[name] = Math.max(report[name], look.report[name]);
   }

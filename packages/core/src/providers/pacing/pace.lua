@@ -16,8 +16,11 @@ local MINUTE = 60000
 local BATCH_SHARE = 0.7
 -- Calls in flight: batches start with so many and gain one each success; after the first 429 one each `limit` successes, for both classes.
 local FIRST_LIMIT, MAX_LIMIT, CUT = 32, 1000, 0.7
--- The limit grows only while it holds somebody up: so recently.
+-- A limit grows only while it holds somebody up: so recently.
 local USED_MS = 2000
+-- A rate nobody told: a 429 makes what went through in the last minute the limit of a minute, from MIN_RATE on (below it, pauses do). While
+-- it holds calls back it grows every STEP_MS, by 2 % and then twice as much each time, up to so much; after a second cut more carefully.
+local MIN_RATE, STEP_MS, RATE_CUT, FIRST_STEP, BOLD_STEP, CAREFUL_STEP = 30, 10000, 0.9, 0.02, 0.5, 0.1
 -- After a pause the limit comes back over this long, so that not everybody who waited calls at once.
 local RAMP_MS = 2000
 -- A process that was not seen for so long is dead, and its calls with it.
@@ -58,6 +61,35 @@ local function pause_of(asked, streak)
   return now + asked * jitter
 end
 
+-- What went through in a minute: the last whole one, or what there is of this one.
+local function count_minute(lane, count)
+  if now - (lane.minute or 0) >= MINUTE then
+    lane.minute_before = now - (lane.minute or 0) < 2 * MINUTE and lane.minute_count or 0
+    lane.minute, lane.minute_count = now, 0
+  end
+  lane.minute_count = math.max(0, (lane.minute_count or 0) + count)
+end
+
+local function learn_rate(lane, name)
+  local recent, rate = math.max(lane.minute_before or 0, lane.minute_count or 0), lane['rate_' .. name]
+  if rate then
+    lane['rate_' .. name] = math.max(MIN_RATE, math.min(RATE_CUT * rate, math.max(recent, rate / 2)))
+  elseif recent >= MIN_RATE then
+    lane['rate_' .. name] = recent
+  else
+    return
+  end
+  lane.rate_cuts, lane.rate_step, lane.rate_ms = (lane.rate_cuts or 0) + 1, FIRST_STEP, now
+end
+
+local function grow_rate(lane)
+  if now - (lane.metered or 0) > USED_MS or now - math.max(lane.rate_ms or now, lane.pause or 0) < STEP_MS then return end
+  for _, name in ipairs({ 'requests', 'images' }) do
+    if lane['rate_' .. name] then lane['rate_' .. name] = lane['rate_' .. name] * (1 + lane.rate_step) end
+  end
+  lane.rate_ms, lane.rate_step = now, math.min(lane.rate_cuts > 1 and CAREFUL_STEP or BOLD_STEP, 2 * lane.rate_step)
+end
+
 -- What became of calls. One 429 of those that were let go before the last cut is that cut's own: nothing is cut twice.
 local function hear(lane, report, busy)
   if report.requests_per_minute then lane.rpm = report.requests_per_minute end
@@ -70,10 +102,16 @@ local function hear(lane, report, busy)
       lane.limit = math.min(MAX_LIMIT, limit + (lane.learned and report.succeeded / limit or report.succeeded))
     end
   end
+  count_minute(lane, -(lane.pictures and report.limited_images + report.unused.images or report.limited + report.unused.requests))
   if report.limited > 0 then
     if report.limited_granted > (lane.cut or 0) then
-      lane.limit = math.max(1, CUT * (lane.learned and lane.limit or busy.interactive + busy.batch + report.limited))
-      lane.learned, lane.cut, lane.streak = 1, now, (lane.streak or 0) + 1
+      learn_rate(lane, lane.pictures and 'images' or 'requests')
+      -- A 429 while a meter is what holds calls back is about the rate, not about the calls in flight.
+      if now - (lane.metered or 0) > USED_MS or now - (lane.full or 0) <= USED_MS then
+        lane.limit = math.max(1, CUT * (lane.learned and lane.limit or busy.interactive + busy.batch + report.limited))
+        lane.learned = 1
+      end
+      lane.cut, lane.streak = now, (lane.streak or 0) + 1
     end
     lane.pause = math.max(lane.pause or 0, pause_of(report.limited_ms, lane.streak))
   end
@@ -128,9 +166,14 @@ local function admit(lane, limits, busy, class, n, shared)
   local meters = meters_of(limits, class, n, shared)
   local wait = 0
   for _, meter in ipairs(meters) do wait = math.max(wait, (lane[meter[1]] or 0) - TOLERANCE[class] - now) end
-  if wait > 0 then return 'meter', wait end
+  if wait > 0 then
+    lane.metered = now
+    return 'meter', wait
+  end
   for _, meter in ipairs(meters) do lane[meter[1]] = math.max(lane[meter[1]] or 0, now) + meter[2] end
   busy[class] = busy[class] + 1
+  if n > 0 then lane.pictures = 1 end
+  count_minute(lane, n > 0 and n or 1)
   return nil
 end
 
@@ -157,7 +200,11 @@ local function look(key, asked)
   local own = { interactive = asked.own.interactive, batch = asked.own.batch }
   busy.interactive, busy.batch = busy.interactive + own.interactive, busy.batch + own.batch
   hear(lane, asked.report, busy)
-  local limits = { requests = asked.requests_per_minute or lane.rpm or 0, images = asked.images_per_minute or 0 }
+  grow_rate(lane)
+  local limits = {
+    requests = asked.requests_per_minute or lane.rpm or lane.rate_requests or 0,
+    images = asked.images_per_minute or lane.rate_images or 0,
+  }
   local gap = { requests = every(limits.requests), images = every(limits.images) }
   -- Calls that were let go and never made are given back to the meters.
   for name, count in pairs(asked.report.unused) do

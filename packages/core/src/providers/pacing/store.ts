@@ -11,6 +11,7 @@ export type LaneReport = {
   succeededGranted: number;
   limited: number;
   limitedGranted: number;
+  limitedImages: number;
   /** The longest pause a 429 asked for; 0: none said. */
   limitedMs: number;
   overloaded: number;
@@ -56,6 +57,7 @@ const encode = ({ own, limits, report, wanted }: LaneLook): string =>
       succeeded: report.succeeded,
       succeeded_granted: report.succeededGranted,
       limited: report.limited,
+      limited_images: report.limitedImages,
       limited_granted: report.limitedGranted,
       limited_ms: report.limitedMs,
       overloaded: report.overloaded,
