@@ -166,6 +166,24 @@ describe('against an upstream with faults', () => {
     for (const provider of [openai(), groq()]) expect(await chat(provider)).toMatchObject({ code: 'provider_rate_limited', retryAfterMs });
   });
 
+  it.each([200, 429, 500])('tells the head of a reply of status %i once, before its body is there', async (status) => {
+    const heads: string[] = [];
+    let told = false;
+    server.behave((socket) => {
+      socket.write(`HTTP/1.1 ${status} Status\r\nx-ratelimit-limit-requests: 500\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n`);
+      setTimeout(() => {
+        told = heads.length > 0;
+        socket.write('{}');
+      }, 50);
+    });
+    const onReply = (got: number, headers: Headers): void => void heads.push(`${got} ${headers.get('x-ratelimit-limit-requests')}`);
+    await failure(Promise.resolve(openai().image?.(imageRequest(), { signal: never, onReply })));
+    await failure(Promise.resolve(openai().chat?.(chatRequest(), { signal: never, onReply })));
+    await failure(Promise.resolve(groq().chat?.(chatRequest(), { signal: never, onReply })));
+    expect(told).toBe(true);
+    expect(heads).toEqual([`${status} 500`, `${status} 500`, `${status} 500`]);
+  });
+
   it.each([
     ['destroyed', (socket: Parameters<Behaviour>[0]) => socket.destroy()],
     ['closed in good order', (socket: Parameters<Behaviour>[0]) => socket.end(endOfChunks)],

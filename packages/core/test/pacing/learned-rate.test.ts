@@ -76,9 +76,24 @@ it.each([
   60_000,
 );
 
-it('is not learned from a 429 that comes while little is asked: the pause is answer enough', async () => {
+it('nothing is learned from one 429 that comes while little is asked: the pause is answer enough', async () => {
   const { key, look, at } = freshLane(redis);
   await look(0, { wanted: { interactive: [0, 0, 0] } });
   await look(100, { report: { limited: 1, limitedGranted: at(0), limitedMs: 500 } });
-  expect(await redis.hmget(key, 'rate_requests', 'rate_images', 'limit')).toEqual([null, null, '1.000']);
+  expect(await redis.hmget(key, 'rate_requests', 'rate_images', 'limit')).toEqual([null, null, null]);
+  // Another one soon after is a sign.
+  await look(5000, { wanted: { interactive: [0, 0, 0] } });
+  await look(5100, { report: { limited: 3, limitedGranted: at(5000), limitedMs: 500 } });
+  expect(await redis.hmget(key, 'rate_requests', 'limit')).toEqual([null, '2.100']);
+});
+
+it('what was learned and has held nobody up for five minutes is forgotten', async () => {
+  const { key, look, at } = freshLane(redis);
+  await look(0, { wanted: { interactive: Array.from({ length: 100 }, () => 0) } });
+  await look(100, { own: { interactive: 90 }, report: { limited: 10, limitedGranted: at(0), limitedMs: 500 } });
+  expect(await redis.hmget(key, 'rate_requests', 'limit')).toEqual(['90.000', '70.000']);
+  await look(290_000);
+  expect(await redis.hmget(key, 'rate_requests', 'limit')).toEqual(['90.000', '70.000']);
+  expect((await look(300_200, { wanted: { interactive: Array.from({ length: 150 }, () => 0) } })).granted.interactive).toBe(150);
+  expect(await redis.hmget(key, 'rate_requests', 'limit', 'learned')).toEqual([null, null, null]);
 });

@@ -124,6 +124,23 @@ describe('the limit of calls in flight', () => {
     expect(await limitOf(key)).toBe(1);
   });
 
+  it('is searched for twice as fast each minute without a 429, but never faster than at first', async () => {
+    const { key, look, at } = freshLane(redis);
+    await look(0, { own: { batch: 100 } });
+    await look(100, { own: { batch: 99 }, report: { limited: 1, limitedGranted: at(0), limitedMs: 500 } });
+    const gain = async (ms: number, succeeded: number): Promise<number> => {
+      await look(ms, { own: { batch: 200 }, wanted: { batch: many(1) } });
+      const before = await limitOf(key);
+      await look(ms + 1, { own: { batch: 200 - succeeded }, report: { succeeded, succeededGranted: at(ms) } });
+      return (await limitOf(key)) - before;
+    };
+    expect(await gain(50_000, 70)).toBeCloseTo(1, 2);
+    expect(await gain(70_000, 71)).toBeCloseTo(2, 2);
+    expect(await gain(190_000, 73)).toBeCloseTo(8, 2);
+    for (let minute = 4; minute < 12; minute++) await gain(minute * 60_000, 1);
+    expect(await gain(720_000, 50)).toBeCloseTo(50, 2);
+  });
+
   it('holds interactive calls too once it was learned, and comes back smoothly after a pause', async () => {
     const { look, at } = freshLane(redis);
     await look(0, { own: { interactive: 100 } });
