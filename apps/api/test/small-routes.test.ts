@@ -25,10 +25,11 @@ describe('models', () => {
         created: expect.any(Number),
         owned_by: expect.any(String),
         types: expect.any(Array),
+        shutdown_date: model.shutdown_date === null ? null : expect.stringMatching(/^\d{4}-\d{2}-\d{2}$/),
       });
     }
     const ids = json.data.map(({ id }: { id: string }) => id);
-    expect(ids).toEqual(expect.arrayContaining(['chat-default', 'image-default', 'vision-default']));
+    expect(ids).toEqual(expect.arrayContaining(['chat-default', 'image-default', 'vision-default', 'embedding-default']));
     expect(new Set(ids).size).toBe(ids.length);
   });
 
@@ -39,6 +40,13 @@ describe('models', () => {
       expect((await app.call(`/v1/models/${encodeURIComponent(model.id)}`)).json).toEqual(model);
     }
     expect(json.data.some(({ id }: { id: string }) => id.includes('/'))).toBe(true);
+  });
+
+  test('answer under /openai/v1 too, tell when they end, and cannot be deleted', async () => {
+    expect((await app.call('/openai/v1/models')).json).toEqual((await app.call('/v1/models')).json);
+    expect((await app.call('/openai/v1/models/gpt-4o')).json).toMatchObject({ id: 'gpt-4o', shutdown_date: '2027-01-14', successor: 'gpt-6-luna' });
+    expect((await app.call('/v1/models/image-default')).json).toMatchObject({ id: 'image-default', alias_of: 'simulated-image', shutdown_date: null });
+    expect(await app.call('/v1/models/gpt-4o', { method: 'DELETE' })).toMatchObject({ status: 405, json: { error: { code: 'method_not_allowed' } } });
   });
 
   test.each(['nothing', 'a/b/c', '%', '%zz', '%00', 'a%2fb', '__proto__'])('that are unknown (%s) answer 404', async (id) => {

@@ -6,6 +6,7 @@ import { chatCompletionRoutes } from './chat-completions.ts';
 import { embeddingRoutes } from './embeddings.ts';
 import { fileRoutes } from './files.ts';
 import { imageRoutes } from './images.ts';
+import { modelRoutes } from './models.ts';
 import { responseRoutes } from './responses.ts';
 import { webhookDeliveryRoutes } from './webhook-deliveries.ts';
 import { webhookEndpointRoutes, webhookEventTypeRoutes } from './webhook-endpoints.ts';
@@ -25,5 +26,6 @@ export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
     app.route(`${prefix}/webhook_event_types`, webhookEventTypeRoutes(deps));
     app.route(`${prefix}/webhook_deliveries`, webhookDeliveryRoutes(deps));
     app.route(`${prefix}/batches`, batchRoutes(deps));
+    app.route(`${prefix}/models`, modelRoutes(deps));
   }
 };

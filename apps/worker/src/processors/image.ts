@@ -5,6 +5,7 @@ import { AppError, toAppError } from '@fana/core/errors.ts';
 import type { ImageRef, Source, StoredImage } from '@fana/core/jobs/job.ts';
 import type { MadePicture } from '@fana/core/providers/provider.ts';
 import { inspectPicture } from '@fana/core/web/inspect-picture.ts';
+import type { ReadPicture } from '@fana/core/web/read-picture.ts';
 import { readPictures } from '@fana/core/web/read-pictures.ts';
 import type { Processor, Run } from './processor.ts';
 
@@ -44,6 +45,29 @@ const inspectMade = async (bytes: Buffer): ReturnType<typeof inspectPicture> => 
   }
 };
 
+/** The field of the request that its pictures came in. */
+const fieldOf = ({ job }: Run): string => (job.spec.endpoint === 'images.edits' ? 'image' : 'input');
+
+/** The pictures to edit and their mask, read and checked. @throws AppError `image_unreadable`, `invalid_request` (param `mask`). */
+const readGiven = async (deps: Deps, run: Run, images: ImageRef[]): Promise<{ pictures: ReadPicture[]; mask?: ReadPicture }> => {
+  const owner = { tenant: run.job.spec.tenant, ...(run.pictures && { kept: run.pictures }) };
+  const { mask: given } = run.input;
+  let read: ReadPicture[];
+  try {
+    read = await readPictures(deps, owner, given ? [...images, given] : images, run.signal);
+  } catch (thrown) {
+    if (!(thrown instanceof AppError) || thrown.code !== 'image_unreadable') throw thrown;
+    throw new AppError(thrown.code, thrown.message, { param: fieldOf(run), cause: thrown });
+  }
+  const [first] = read;
+  const mask = given && read.pop();
+  if (!mask || !first) return { pictures: read };
+  if (mask.mediaType !== 'image/png' || mask.width !== first.width || mask.height !== first.height) {
+    throw new AppError('invalid_request', `mask: must be a PNG of the size of the first picture, ${first.width} × ${first.height}.`, { param: 'mask' });
+  }
+  return { pictures: read, mask };
+};
+
 /**
  * Makes pictures, or edits the ones attached or linked. They are stored before the job ends; their bytes never enter Redis.
  * A picture to edit that cannot be used fails the job `image_unreadable` before any provider call.
@@ -51,10 +75,10 @@ const inspectMade = async (bytes: Buffer): ReturnType<typeof inspectPicture> => 
 export const processImage: Processor = async (deps, run) => {
   const { job, input } = run;
   const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
-  const pictures = await readPictures(deps, { tenant: job.spec.tenant, ...(run.pictures && { kept: run.pictures }) }, [...input.images, ...linked], run.signal);
+  const { pictures, mask } = await readGiven(deps, run, [...input.images, ...linked]);
   const { result, target } = await run.call(deps.providers.targets(job.spec.model, 'image'), (to, options) => {
     if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
-    return to.provider.image({ model: to.model, prompt: input.text, pictures, parameters: job.spec.parameters }, options);
+    return to.provider.image({ model: to.model, prompt: input.text, pictures, ...(mask && { mask }), parameters: job.spec.parameters }, options);
   });
   const images = await Promise.all(result.images.map((made) => store(deps, run, made)));
   const { background, quality } = result;

@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
+import { pictureTask } from '../jobs/catalog.ts';
 import type { EndpointName, JobInput, JobOutput, JobRecord, JobSpec, JobType } from '../jobs/job.ts';
 
 /** What one request to an OpenAI endpoint asks of core. `parameters` are in our words (jobs/catalog.ts) where we have one, else in OpenAI's. */
@@ -65,10 +66,14 @@ const inTheBody = (thrown: unknown, places: EndpointCall['places'] = {}): unknow
  * Whether a model serves a call, with its parameters.
  * @throws AppError `model_not_found`, `model_not_available`, `model_type_mismatch`, `insufficient_scope` (param `model`), `unsupported_parameter`.
  */
-export const checkCall = (deps: Pick<Deps, 'providers'>, { model, type, parameters, places }: EndpointCall, models: readonly string[] | undefined): void => {
+export const checkCall = (
+  deps: Pick<Deps, 'providers'>,
+  { model, type, input, parameters, places }: EndpointCall,
+  models: readonly string[] | undefined,
+): void => {
   if (models && !models.includes(model)) throw new AppError('insufficient_scope', `This key may not use ${model}.`, { param: 'model' });
   try {
-    deps.providers.checkParameters(model, type, parameters);
+    deps.providers.checkParameters(model, type, parameters, pictureTask(type, input));
   } catch (thrown) {
     throw inTheBody(thrown, places);
   }

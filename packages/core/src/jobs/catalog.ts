@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { QueueName } from '../config.ts';
-import type { JobType } from './job.ts';
+import type { PictureTask } from '../providers/parameters.ts';
+import type { JobInput, JobType } from './job.ts';
 
 const textParameters = {
   temperature: z.number().min(0).max(2).optional(),
@@ -49,3 +50,6 @@ export const parametersOf = (type: JobType, parameters: Record<string, unknown>)
   }
   return { known, other };
 };
+
+/** What a job asks of its model: a picture job with pictures edits them. */
+export const pictureTask = (type: JobType, { images }: Pick<JobInput, 'images'>): PictureTask => (type === 'image' && images.length > 0 ? 'edit' : 'make');

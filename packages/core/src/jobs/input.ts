@@ -80,13 +80,14 @@ const copyPicture = async ({ deps, tenant, ownedBlobIds }: Build, blobId: string
  * added to `ownedBlobIds`).
  * @throws AppError `invalid_request` with `param`, `not_found`, `storage_error`.
  */
-export const keepPictures = async (build: Build, input: JobInput, param: string): Promise<JobInput> => {
+export const keepPictures = async (build: Build, given: JobInput, param: string): Promise<JobInput> => {
   const keep = async (image: ImageRef): Promise<ImageRef> => {
     if (image.kind === 'url') return image;
     return image.kind === 'data' ? keepBytes(build, image.url, undefined, param) : copyPicture(build, image.blobId);
   };
   const images: ImageRef[] = [];
-  for (const image of input.images) images.push(await keep(image));
+  for (const image of given.images) images.push(await keep(image));
+  const input: JobInput = given.mask ? { ...given, mask: await keep(given.mask) } : given;
   if (!input.messages) return { ...input, images };
   const messages: InputMessage[] = [];
   for (const message of input.messages) {

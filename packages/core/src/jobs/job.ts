@@ -58,9 +58,9 @@ export type EmbeddingInput = string | number[];
 
 /**
  * What the client asked about. `text` is what was classified: the text itself, or that of the last user message. `texts` are those of an
- * embedding job, whose `text` is the beginning of the first one, for the preview.
+ * embedding job, whose `text` is the beginning of the first one, for the preview. `mask` says where the first of `images` is to be edited.
  */
-export type JobInput = { text: string; images: ImageRef[]; messages?: InputMessage[]; texts?: EmbeddingInput[] };
+export type JobInput = { text: string; images: ImageRef[]; mask?: ImageRef; messages?: InputMessage[]; texts?: EmbeddingInput[] };
 
 export type UrlKind = 'image' | 'page' | 'document';
 /** What became of a URL named in the text. Only pictures are read now; pages and documents are listed as `not_read`. */

@@ -8,7 +8,7 @@ import { overRequestLimit } from '../tenants/limits.ts';
 import { findUrls } from '../triggers/urls.ts';
 import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
-import { parametersOf } from './catalog.ts';
+import { parametersOf, pictureTask } from './catalog.ts';
 import { buildInput, keepPictures } from './input.ts';
 import type { EndpointName, JobRecord, JobSpec } from './job.ts';
 import { decideType } from './route.ts';
@@ -55,7 +55,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   }
   // How closely pictures are looked at is said with each picture, not as a parameter of the call.
   const { detail: _detail, ...said } = known;
-  deps.providers.checkParameters(model, type, said);
+  deps.providers.checkParameters(model, type, said, pictureTask(type, input));
   const spec: JobSpec = {
     tenant: submitter.tenant,
     keyId: submitter.keyId,
@@ -175,7 +175,7 @@ export const submitCall = async (deps: Deps, acceptor: Acceptor, submitter: Subm
   const build: Build = async (ownedBlobIds) => {
     ownedBlobIds.push(...(call.ownedBlobIds ?? []));
     checkCall(deps, call, submitter.models);
-    const input = await keepPictures({ deps, tenant: submitter.tenant, ownedBlobIds }, call.input, 'messages');
+    const input = await keepPictures({ deps, tenant: submitter.tenant, ownedBlobIds }, call.input, call.input.messages ? 'messages' : 'images');
     return {
       tenant: submitter.tenant,
       keyId: submitter.keyId,

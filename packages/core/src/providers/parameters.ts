@@ -92,6 +92,21 @@ const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
   anthropic: {},
 };
 
+// What edits of pictures have beside or instead of what making new ones has. A family that is not here cannot edit.
+const NO_MODERATION: Rules = { moderation: only('auto') };
+const EDITS: Readonly<Partial<Record<ParameterFamily, Rules>>> = {
+  'any-image': {},
+  'simulated-image': keepAll('input_fidelity'),
+  'gpt-image-2': NO_MODERATION,
+  'gpt-image-2.5': NO_MODERATION,
+  'gpt-image-2.6': NO_MODERATION,
+  'gpt-image-1': { ...NO_MODERATION, input_fidelity: oneOf('input_fidelity', sameWords('high', 'low')) },
+  'dall-e-2': {},
+};
+
+/** What is asked of a model: pictures of words, or of pictures too; anything else is the same either way. */
+export type PictureTask = 'make' | 'edit';
+
 /** Servers we know nothing of: what has no rule is passed on as it came, and they refuse what they do not know. */
 const PASS_ON: ReadonlySet<ParameterFamily> = new Set(['any-chat', 'any-image', 'any-embedding']);
 
@@ -103,8 +118,7 @@ const quoted = (value: unknown): string => {
   return text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}…`;
 };
 
-const say = (family: ParameterFamily, name: string, value: unknown): Record<string, unknown> | undefined => {
-  const rules = FAMILIES[family];
+const say = (family: ParameterFamily, rules: Rules, name: string, value: unknown): Record<string, unknown> | undefined => {
   if (Object.hasOwn(rules, name)) return rules[name]?.(value);
   return PASS_ON.has(family) ? { [name]: value } : undefined;
 };
@@ -113,13 +127,21 @@ const say = (family: ParameterFamily, name: string, value: unknown): Record<stri
  * Says `parameters` (those of the job type's schema, or of an OpenAI endpoint) in the words of a model. None is dropped in silence: one that the model
  * cannot do is refused, unless its value asks for what the model does anyway (`frequency_penalty: 0`).
  * `promptSuffix` in the result is a sentence for the end of the prompt.
- * @throws AppError `unsupported_parameter` with `param` `parameters.<name>`
+ * @throws AppError `unsupported_parameter` with `param` `parameters.<name>`; `model_type_mismatch` (param `model`) when it cannot edit.
  */
-export const translateParameters = (family: ParameterFamily, model: string, parameters: Record<string, unknown>): Record<string, unknown> => {
+export const translateParameters = (
+  family: ParameterFamily,
+  model: string,
+  parameters: Record<string, unknown>,
+  task: PictureTask = 'make',
+): Record<string, unknown> => {
+  const edits = task === 'edit' ? EDITS[family] : {};
+  if (!edits) throw new AppError('model_type_mismatch', `${model} cannot edit pictures; image-default can.`, { param: 'model' });
+  const rules = { ...FAMILIES[family], ...edits };
   const words: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(parameters)) {
     if (value === undefined) continue;
-    const said = say(family, name, value);
+    const said = say(family, rules, name, value);
     if (!said) {
       const what = Object.hasOwn(FAMILIES[family], name) ? `${name} = ${quoted(value)}` : name;
       throw new AppError('unsupported_parameter', `${model} does not support ${what}.`, { param: `parameters.${name}` });

@@ -1,4 +1,5 @@
 import type { EmbeddingInput, JobType, Logprobs, TextOutput, ToolCall, Usage } from '../jobs/job.ts';
+import type { PictureTask } from './parameters.ts';
 
 /** Whom a model can be asked of. */
 export type ProviderName = 'groq' | 'openai' | 'anthropic' | 'simulated';
@@ -25,8 +26,8 @@ export type ChatRequest = { model: string; messages: ChatMessage[]; parameters: 
 /** See `TextOutput`. */
 export type ChatResult = Omit<TextOutput, 'kind'> & { usage: Usage; model: string };
 
-/** A picture call; with `pictures` it edits them, else it makes new ones. */
-export type ImageRequest = { model: string; prompt: string; pictures: PictureBytes[]; parameters: Record<string, unknown> };
+/** A picture call; with `pictures` it edits them, else it makes new ones. `mask`: where it is transparent, the first picture is edited. */
+export type ImageRequest = { model: string; prompt: string; pictures: PictureBytes[]; mask?: PictureBytes; parameters: Record<string, unknown> };
 export type MadePicture = { bytes: Buffer; revisedPrompt?: string };
 /** `background` and `quality`: what the provider says it chose. */
 export type ImageResult = { images: MadePicture[]; usage: Usage; model: string; background?: string; quality?: string };
@@ -83,9 +84,10 @@ export type Registry = {
   targets: (name: string, type: JobType) => Target[];
   /**
    * Refuses parameters that the model `name` stands for cannot do, so that a submission learns it at the door and not from a failed job.
-   * @throws AppError `unsupported_parameter` (param `parameters.<name>`), and what `targets` throws for an unknown model.
+   * @throws AppError `unsupported_parameter` (param `parameters.<name>`), `model_type_mismatch` for an edit it cannot do (param `model`), and
+   * what `targets` throws for an unknown model.
    */
-  checkParameters: (name: string, type: JobType, parameters: Record<string, unknown>) => void;
+  checkParameters: (name: string, type: JobType, parameters: Record<string, unknown>, task?: PictureTask) => void;
   /** Remembers for this process that an account answered 404 for a model, so that its successor is asked first. */
   noteMissing: (provider: ProviderName, model: string) => void;
   /** Price in USD of a finished call, or undefined when the catalogue has no price: unknown is never 0. */

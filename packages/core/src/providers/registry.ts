@@ -130,7 +130,7 @@ const infoOf = ({ id, provider, types, shutdownDate, successor }: Model): ModelI
 const listModels = (serves: (provider: ProviderName) => boolean, pick: (alias: Alias) => Model | undefined): ModelInfo[] => {
   const aliases = Object.entries(ALIASES).flatMap(([id, alias]): ModelInfo[] => {
     const model = pick(alias);
-    return model ? [{ id, aliasOf: model.id, ownedBy: model.provider, types: [...alias.types] }] : [];
+    return model ? [{ ...infoOf(model), id, aliasOf: model.id, types: [...alias.types] }] : [];
   });
   return [...aliases, ...MODELS.filter(({ provider }) => serves(provider)).map(infoOf)];
 };
@@ -175,15 +175,13 @@ export const createRegistry = (config: Pick<Config, 'providers'>, now: () => num
     simulated,
     typesOf: (name) => [...(aliasOf(name) ?? findModel(settings, name)).types],
     targets,
-    checkParameters(name, type, parameters) {
+    checkParameters(name, type, parameters, task) {
       const [first] = targets(name, type);
       if (!first) return;
       const { family } = resolve(name, type);
-      // What a text model would refuse is refused in a demo, too. Claude's parameters are not known yet.
-      if (simulated && (type === 'chat' || type === 'vision') && family !== 'anthropic') {
-        translateParameters(family, first.model, parameters);
-      }
-      translateParameters(wordsOf(first, type), first.model, parameters);
+      // What the model would refuse is refused in a demo, too. Claude's parameters are not known yet.
+      if (simulated && family !== 'anthropic') translateParameters(family, first.model, parameters, task);
+      translateParameters(wordsOf(first, type), first.model, parameters, task);
     },
     noteMissing: missing.note,
     costUsd,

@@ -26,13 +26,19 @@ const refusal = (bytes: Buffer): AppError => {
   return unreadable(name ? `This is ${name}; pictures must be PNG, JPEG, WebP or GIF.` : 'The bytes are no picture: it must be PNG, JPEG, WebP or GIF.');
 };
 
+/** The type of a picture by the first 1024 bytes of it, or all if there are fewer. @throws AppError `image_unreadable` for what is none. */
+export const pictureTypeOf = (start: Buffer): PictureType => {
+  const mediaType = pictureType(start);
+  if (!mediaType) throw refusal(start);
+  return mediaType;
+};
+
 /**
  * What a picture is by its own bytes: type, and size from its header (nothing is decoded, so no bomb goes off).
  * @throws AppError `image_unreadable` for another type, damaged or cut bytes, no pixels, or more than 40 million.
  */
 export const inspectPicture = async (bytes: Buffer): Promise<PictureFacts> => {
-  const mediaType = pictureType(bytes);
-  if (!mediaType) throw refusal(bytes);
+  const mediaType = pictureTypeOf(bytes);
   const header = readPictureHeader(mediaType, bytes);
   if (!header || header.width === 0 || header.height === 0) throw unreadable('The picture is damaged: its header cannot be read.');
   const { width, height, complete } = header;

@@ -7,7 +7,9 @@ import { decodeDataUrl } from './data-url.ts';
 import { inspectPicture, type PictureFacts } from './inspect-picture.ts';
 import { safeFetch } from './safe-fetch.ts';
 
-const MAX_PICTURE_BYTES = 20_000_000;
+/** Of a linked picture, and of one that came with a request (contract 3). */
+const MAX_LINKED_BYTES = 20_000_000;
+const MAX_GIVEN_BYTES = 50 * 1024 * 1024;
 const TIMEOUT_MS = 20_000;
 const MAX_NAME_CHARS = 200;
 
@@ -28,7 +30,7 @@ const fetchPicture = async (deps: ReadDeps, url: string, signal: AbortSignal): P
   const { status, body } = await safeFetch(url, {
     headers: { accept: 'image/png,image/jpeg,image/webp,image/gif' },
     timeoutMs: TIMEOUT_MS,
-    maxBytes: MAX_PICTURE_BYTES,
+    maxBytes: MAX_LINKED_BYTES,
     allowPrivateNetwork: deps.config.web.allowPrivateNetwork,
     signal,
   });
@@ -39,7 +41,7 @@ const fetchPicture = async (deps: ReadDeps, url: string, signal: AbortSignal): P
 const readBytes = async (deps: ReadDeps, tenant: string, image: ImageRef, signal: AbortSignal): Promise<Buffer> => {
   if (image.kind === 'url') return fetchPicture(deps, image.url, signal);
   const { bytes } = image.kind === 'data' ? decodeDataUrl(image.url, 'input') : await readBlob(deps, image.blobId, tenant);
-  if (bytes.length > MAX_PICTURE_BYTES) throw new AppError('payload_too_large', `The picture is too large: at most ${MAX_PICTURE_BYTES} bytes are read.`);
+  if (bytes.length > MAX_GIVEN_BYTES) throw new AppError('payload_too_large', `The picture is too large: at most ${MAX_GIVEN_BYTES} bytes are read.`);
   return bytes;
 };
 

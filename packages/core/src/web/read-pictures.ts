@@ -6,7 +6,7 @@ import { keepPicture, type ReadPicture, readPicture } from './read-picture.ts';
 
 /** All pictures of one job: more would fit no provider's request, and cost this process too much memory. */
 const MAX_PICTURES = 64;
-const MAX_TOTAL_BYTES = 50_000_000;
+const MAX_TOTAL_BYTES = 100_000_000;
 /** How many pictures of one job are fetched at once. */
 const LANES = 4;
 
@@ -49,7 +49,7 @@ const readOnce = async (deps: PictureDeps, { tenant, kept }: PictureOwner, image
 /**
  * Reads the pictures of a job, in their order, each one once however often it is named. The first failure stops the others.
  * With `owner.kept`, linked pictures are stored as blobs of the job at their first reading and come from there afterwards.
- * @throws AppError as `readPicture`; `image_unreadable` also for more than 64 pictures or 50 MB together.
+ * @throws AppError as `readPicture`; `image_unreadable` also for more than 64 pictures or 100 MB together.
  */
 export const readPictures = async (deps: PictureDeps, owner: PictureOwner, images: ImageRef[], signal: AbortSignal): Promise<ReadPicture[]> => {
   const waiting = new Map(images.map((image) => [keyOf(image), image]));

@@ -1,5 +1,4 @@
 import type OpenAI from 'openai';
-import { AppError } from '../../errors.ts';
 import { toProviderError } from '../errors.ts';
 import { familyOf } from '../models.ts';
 import { translateParameters } from '../parameters.ts';
@@ -12,16 +11,7 @@ type Said = { prompt: string; parameters: Record<string, unknown>; n: number };
 /** The request in the words of its model. */
 const say = ({ model, prompt, parameters, pictures }: ImageRequest): Said => {
   const family = familyOf('openai', model, 'any-image');
-  if (family === 'dall-e-3' && pictures.length > 0) {
-    throw new AppError('unsupported_parameter', 'dall-e-3 cannot edit pictures; image-default can.', { param: 'input.images' });
-  }
-  const { promptSuffix, ...said } = translateParameters(family, model, parameters);
-  // Edits have no moderation level; `auto` is what they do.
-  if (pictures.length > 0 && said['moderation'] !== undefined) {
-    if (said['moderation'] !== 'auto')
-      throw new AppError('unsupported_parameter', 'Edits of pictures have no moderation level.', { param: 'parameters.moderation' });
-    delete said['moderation'];
-  }
+  const { promptSuffix, ...said } = translateParameters(family, model, parameters, pictures.length > 0 ? 'edit' : 'make');
   // Only the old models know the choice; the others answer base64 always.
   if (family === 'dall-e-3' || family === 'dall-e-2') said['response_format'] = 'b64_json';
   return {
@@ -31,14 +21,15 @@ const say = ({ model, prompt, parameters, pictures }: ImageRequest): Said => {
   };
 };
 
-const toUpload = ({ bytes, mediaType }: PictureBytes, at: number): File =>
-  new File([new Uint8Array(bytes)], `picture-${at + 1}.${mediaType.split('/')[1] ?? 'png'}`, { type: mediaType });
+const toUpload = ({ bytes, mediaType }: PictureBytes, name: string): File =>
+  new File([new Uint8Array(bytes)], `${name}.${mediaType.split('/')[1] ?? 'png'}`, { type: mediaType });
 
-const post = (client: OpenAI, { model, pictures }: ImageRequest, { prompt, parameters }: Said): Promise<unknown> => {
+const post = (client: OpenAI, { model, pictures, mask }: ImageRequest, { prompt, parameters }: Said): Promise<unknown> => {
   if (pictures.length === 0) return client.images.generate({ ...parameters, model, prompt });
-  const uploads = pictures.map(toUpload);
+  const uploads = pictures.map((picture, at) => toUpload(picture, `picture-${at + 1}`));
   const [first] = uploads;
-  return client.images.edit({ ...parameters, model, prompt, image: uploads.length === 1 && first ? first : uploads });
+  const image = uploads.length === 1 && first ? first : uploads;
+  return client.images.edit({ ...parameters, model, prompt, image, ...(mask && { mask: toUpload(mask, 'mask') }) });
 };
 
 /** One `POST /images/generations`, or `/images/edits` when pictures are given. See `Provider.image` for what it throws. */

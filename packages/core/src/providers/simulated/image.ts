@@ -78,8 +78,24 @@ const sizeOf = async ({ bytes }: PictureBytes): Promise<Size> => {
   return { width: Math.max(LEAST_SIDE, Math.floor(width * shrink)), height: Math.max(LEAST_SIDE, Math.floor(height * shrink)) };
 };
 
+/** A thin layer of colours; with a mask, only where that is transparent. */
+const tintOf = async (size: Size, colours: Buffer, mask: PictureBytes | undefined): Promise<Buffer> => {
+  const layer = sharp(colours).removeAlpha();
+  if (!mask) return layer.ensureAlpha(0.25).png({ compressionLevel: 1 }).toBuffer();
+  const closed = await sharp(mask.bytes)
+    .ensureAlpha()
+    .resize({ ...size, fit: 'cover' })
+    .extractChannel('alpha')
+    .png()
+    .toBuffer();
+  // Steps of their own: within one, sharp works in an order of its own, whatever the order of the calls.
+  const open = await sharp(closed).linear(-0.25, 63.75).toBuffer();
+  const base = await layer.png({ compressionLevel: 1 }).toBuffer();
+  return sharp(base).joinChannel(open).png({ compressionLevel: 1 }).toBuffer();
+};
+
 const draw = async (request: ImageRequest, at: number): Promise<MadePicture> => {
-  const { prompt, pictures, parameters } = request;
+  const { prompt, pictures, mask, parameters } = request;
   const [first] = pictures;
   const size = parseSize(parameters['size']) ?? (first ? await sizeOf(first) : DEFAULT_SIZE);
   const base = first
@@ -88,17 +104,7 @@ const draw = async (request: ImageRequest, at: number): Promise<MadePicture> => 
         .resize({ ...size, fit: 'cover' })
     : sharp(ground(size, prompt, at));
   // Colours are laid over an edited picture too, so that each of `n` edits is a picture of its own.
-  const tint: OverlayOptions[] = first
-    ? [
-        {
-          input: await sharp(ground(size, prompt, at))
-            .removeAlpha()
-            .ensureAlpha(0.25)
-            .png({ compressionLevel: 1 })
-            .toBuffer(),
-        },
-      ]
-    : [];
+  const tint: OverlayOptions[] = first ? [{ input: await tintOf(size, ground(size, prompt, at), mask) }] : [];
   const bytes = await encode(base.composite([...tint, ...(await lettering(size, prompt))]), parameters).toBuffer();
   return { bytes };
 };

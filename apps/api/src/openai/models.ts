@@ -15,11 +15,11 @@ const view = (model: ModelInfo) => ({
   owned_by: model.ownedBy,
   types: model.types,
   ...(model.aliasOf !== undefined && { alias_of: model.aliasOf }),
-  ...(model.shutdownDate !== undefined && { shutdown_date: model.shutdownDate }),
+  shutdown_date: model.shutdownDate ?? null,
   ...(model.successor !== undefined && { successor: model.successor }),
 });
 
-/** `/v1/models`: every model and alias that can be asked for now. */
+/** `/v1/models` and `/openai/v1/models`: every model and alias that can be asked for now. */
 export const modelRoutes = (deps: Pick<ApiDeps, 'keys' | 'providers'>): Hono<Environment> => {
   const routes = new Hono<Environment>();
   const auth = authenticate(deps.keys, 'jobs');
