@@ -4,7 +4,7 @@ import sharp from 'sharp';
 
 /** A file of a form, or its text. */
 type Sent = string | { name: string; type: string; bytes: Buffer };
-export type PictureCall = { path: string; json?: Record<string, unknown>; form: [string, Sent][] };
+type PictureCall = { path: string; json?: Record<string, unknown>; form: [string, Sent][] };
 
 /** What counts pictures and reads forms, which aimock does not: `n` pictures, each of another colour, told of as gpt-image models do. */
 export type PictureUpstream = { calls: PictureCall[]; env: Record<string, string>; stop: () => Promise<void> };
