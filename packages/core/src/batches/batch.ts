@@ -1,4 +1,5 @@
 import type { BatchEndpointName } from '../endpoints/table.ts';
+import type { BatchEventType } from '../webhooks/event.ts';
 
 /** Every status of a batch, as OpenAI has them. */
 export const BATCH_STATUSES = ['validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired', 'cancelling', 'cancelled'] as const;
@@ -59,7 +60,7 @@ export type BatchSpec = {
   /** Life of the output files in seconds, counted from their creation; unset = that of blobs. */
   outputTtlSeconds?: number;
   maxCostUsd?: number;
-  webhook?: { url: string };
+  webhook?: { url: string; events: BatchEventType[] };
   /** System prompt and models of the key it was made with. */
   system?: string;
   models?: readonly string[];

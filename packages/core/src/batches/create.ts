@@ -6,6 +6,7 @@ import { findFile } from '../files/store.ts';
 import { metadataSchema } from '../jobs/submission.ts';
 import { parseWith } from '../parse.ts';
 import { assertAllowedUrl } from '../web/allowed-url.ts';
+import { BATCH_EVENTS } from '../webhooks/event.ts';
 import type { BatchRecord, BatchSpec } from './batch.ts';
 import { stepMessage } from './messages.ts';
 import { insertBatch, readBatch } from './store.ts';
@@ -30,6 +31,11 @@ const body = z.strictObject({
         .string()
         .max(8192)
         .refine((url) => URL.canParse(url), 'must be an http or https URL'),
+      events: z
+        .array(z.enum(BATCH_EVENTS))
+        .min(1)
+        .max(BATCH_EVENTS.length)
+        .default([...BATCH_EVENTS]),
     })
     .nullish(),
 });

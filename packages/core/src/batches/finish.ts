@@ -5,8 +5,6 @@ import type { BatchEnd, BatchProblem, BatchRecord } from './batch.ts';
 import { finishBatch } from './store.ts';
 import type { BatchFiles } from './write-files.ts';
 
-const BATCH_EVENTS = ['batch.completed', 'batch.failed', 'batch.expired', 'batch.cancelled'] as const;
-
 /** How a batch ends. */
 export type Ending = BatchFiles & { status: BatchEnd; problems?: BatchProblem[] };
 
@@ -22,8 +20,7 @@ export const endBatch = async (
 ): Promise<boolean> => {
   const { id, spec } = batch;
   const { status, problems, outputFileId, errorFileId } = ending;
-  const webhook = spec.webhook && { url: spec.webhook.url, events: BATCH_EVENTS };
-  const deliveries = await prepareDeliveries(deps, batchOccasion({ id, tenant: spec.tenant, status, metadata: spec.metadata, webhook }));
+  const deliveries = await prepareDeliveries(deps, batchOccasion({ ...spec, id, status }));
   const fields: Record<string, string> = {
     ...(problems && problems.length > 0 && { problems: JSON.stringify(problems) }),
     ...(outputFileId !== undefined && { output_file: outputFileId }),

@@ -1,7 +1,7 @@
 import { END_EVENTS, type JobEventType } from '../jobs/job.ts';
 
 /** One for each end of a batch. */
-const BATCH_EVENTS = ['batch.completed', 'batch.failed', 'batch.expired', 'batch.cancelled'] as const;
+export const BATCH_EVENTS = ['batch.completed', 'batch.failed', 'batch.expired', 'batch.cancelled'] as const;
 export type BatchEventType = (typeof BATCH_EVENTS)[number];
 type ResponseEventType = 'response.completed' | 'response.failed';
 
