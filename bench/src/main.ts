@@ -1,12 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accept } from './accept.ts';
+import { batch } from './batch.ts';
 import type { Figure } from './figure.ts';
 import { pacing } from './pacing.ts';
 import { processSuite } from './process.ts';
 import { trigger } from './trigger.ts';
 
-const SUITES: Record<string, () => Promise<Figure[]>> = { trigger, accept, process: processSuite, pacing };
+const SUITES: Record<string, () => Promise<Figure[]>> = { trigger, accept, process: processSuite, pacing, batch };
 const RESULTS = join(import.meta.dirname, '../results');
 
 const asked = process.argv.slice(2);

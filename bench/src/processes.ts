@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-export type Running = { child: ChildProcess; stop: () => Promise<void> };
+export type Running = { child: ChildProcess; output: () => string; stop: () => Promise<void> };
 
 /** Starts a Node process and resolves when it has printed `ready`. Throws with what it printed when it ends before. */
 export const startNode = async (file: string, env: Record<string, string>, ready: string): Promise<Running> => {
@@ -26,6 +26,7 @@ export const startNode = async (file: string, env: Record<string, string>, ready
   });
   return {
     child,
+    output: () => output,
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
