@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { toAppError } from '@fana/core/errors.ts';
+import { AppError, toAppError } from '@fana/core/errors.ts';
 import type { Hold } from './leases.ts';
 
 const FIRST_WAIT_MS = 100;
@@ -17,6 +17,25 @@ export const persist = async <T>(hold: Pick<Hold, 'reason'>, step: () => Promise
     } catch (thrown) {
       if (hold.reason() === 'lost' || toAppError(thrown).code !== 'unavailable') throw thrown;
       await sleep(waitMs);
+    }
+  }
+};
+
+/** What was paid for is worth waiting for a blob store that is away: 0.2 + 0.4 + … + 6.4 s. */
+const STORE_ROUNDS = 6;
+
+/**
+ * Stores what a provider call made. `persistStep` is that of the run: it waits for Redis.
+ * @throws AppError `result_not_stored` with `lost` as its message; `unavailable` once the lease is lost.
+ */
+export const storePaid = async <T>(persistStep: (step: () => Promise<T>) => Promise<T>, step: () => Promise<T>, lost: string): Promise<T> => {
+  for (let round = 0; ; round++) {
+    try {
+      return await persistStep(step);
+    } catch (cause) {
+      if (toAppError(cause).code === 'unavailable') throw cause;
+      if (round === STORE_ROUNDS) throw new AppError('result_not_stored', lost, { cause });
+      await sleep(200 * 2 ** round);
     }
   }
 };

@@ -2,13 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChunkLine, customIdOf } from '@fana/core/batches/chunk-lines.ts';
 import { estimateUsd } from '@fana/core/batches/estimate.ts';
 import { type BatchLine, LineProblem, parseLine } from '@fana/core/batches/parse-line.ts';
-import type { LineResult } from '@fana/core/batches/result.ts';
+import { type FinishedLine, isCompleted, type LineResult } from '@fana/core/batches/result.ts';
 import { type HeldLine, type LineState, reopenLine, type Settlement, settleLine } from '@fana/core/batches/store.ts';
+import type { BlobRecord } from '@fana/core/blobs/blob.ts';
+import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { endpointError } from '@fana/core/endpoints/error.ts';
 import { type AppError, ERRORS, toAppError } from '@fana/core/errors.ts';
 import { LineStop, lineRun } from './line-run.ts';
-import { persist } from './persist.ts';
+import { persist, storePaid } from './persist.ts';
 import { PROCESSORS } from './processors/index.ts';
 import type { ProcessResult } from './processors/processor.ts';
 import type { HeldChunk } from './run-batch-chunk.ts';
@@ -63,8 +65,9 @@ const runParsed = async (deps: Deps, one: Line, state: LineState): Promise<LineE
   }
   for (let round = 1; ; round++) {
     const run = lineRun(deps, one);
+    let result: ProcessResult;
     try {
-      return await complete(deps, one, await PROCESSORS[parsed.call.type](deps, run));
+      result = await PROCESSORS[parsed.call.type](deps, run);
     } catch (thrown) {
       if (thrown instanceof LineStop) throw thrown;
       const end = await judgeLine(deps, one, { error: toAppError(thrown), isOpen: run.isOpen(), isAnswered: run.isAnswered() });
@@ -72,7 +75,9 @@ const runParsed = async (deps: Deps, one: Line, state: LineState): Promise<LineE
       const waitMs = Math.min(backoffMs(round), MAX_BACKOFF_MS);
       await sleep(waitMs, undefined, { signal: held.stopping }).catch(() => undefined);
       if (held.stopping.aborted) return stopped(held);
+      continue;
     }
+    return complete(deps, one, result);
   }
 };
 
@@ -109,11 +114,28 @@ const place = ({ line, parsed }: Line): { line: number; customId: string } => ({
 
 const unknown = (one: Line): LineResult => ({ ...place(one), kind: 'ended', error: { code: UNKNOWN_OUTCOME.code, message: UNKNOWN_OUTCOME.message } });
 
+/** Results longer than this live in the blob store, as those of jobs do. */
+const INLINE_RESULT_BYTES = 32_768;
+
+const toResult = async (deps: Deps, one: Line, finished: FinishedLine): Promise<LineResult> => {
+  const text = JSON.stringify(finished);
+  if (text.length <= INLINE_RESULT_BYTES) return { ...place(one), kind: 'completed', finished };
+  const { batch, hold } = one.held;
+  const save = (): Promise<BlobRecord> => saveBlob(deps, { tenant: batch.spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' });
+  try {
+    const blob = await storePaid<BlobRecord>((step) => persist(hold, step), save, 'The provider answered, but the answer could not be stored.');
+    return { ...place(one), kind: 'completed_long', blobId: blob.id };
+  } catch (thrown) {
+    const error = toAppError(thrown);
+    if (error.code !== 'result_not_stored') throw thrown;
+    return { ...place(one), kind: 'refused', reply: endpointError(error) };
+  }
+};
+
 const complete = async (deps: Deps, one: Line, result: ProcessResult): Promise<LineEnd> => {
-  const { held, line, parsed } = one;
-  const { call } = parsed;
+  const { call } = one.parsed;
   const nowMs = deps.now();
-  const finished = {
+  const finished: FinishedLine = {
     createdMs: nowMs,
     finishedMs: nowMs,
     usage: result.usage,
@@ -122,18 +144,13 @@ const complete = async (deps: Deps, one: Line, result: ProcessResult): Promise<L
     output: result.output,
     spec: { model: call.model, type: call.type, parameters: call.parameters, metadata: call.metadata, echo: call.echo },
   };
-  const { inputTokens = 0, cachedInputTokens = 0, outputTokens = 0 } = result.usage;
-  return settle(
-    deps,
-    held,
-    line,
-    { ...place(one), kind: 'completed', finished },
-    { costUsd: result.costUsd, usage: { inputTokens, cachedInputTokens, outputTokens } },
-  );
+  const { inputTokens = 0, cachedInputTokens = 0, outputTokens = 0, reasoningTokens = 0 } = result.usage;
+  const usage = { inputTokens, cachedInputTokens, outputTokens, reasoningTokens };
+  return settle(deps, one.held, one.line, await toResult(deps, one, finished), { costUsd: result.costUsd, usage });
 };
 
 const settle = async (deps: Deps, held: HeldChunk, line: HeldLine, result: LineResult, money: Pick<Settlement, 'costUsd' | 'usage'> = {}): Promise<LineEnd> => {
-  const settlement: Settlement = { isFailed: result.kind !== 'completed', result: JSON.stringify(result), ...money };
+  const settlement: Settlement = { isFailed: !isCompleted(result), result: JSON.stringify(result), ...money };
   if ((await persist(held.hold, () => settleLine(deps, line, settlement))) === 'settled') return { kind: 'ended' };
   held.hold.stop('lost');
   return { kind: 'lost' };

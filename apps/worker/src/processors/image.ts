@@ -1,39 +1,30 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { BlobRecord } from '@fana/core/blobs/blob.ts';
 import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
-import { AppError, toAppError } from '@fana/core/errors.ts';
+import { AppError } from '@fana/core/errors.ts';
 import type { ImageRef, Source, StoredImage } from '@fana/core/jobs/job.ts';
 import type { MadePicture } from '@fana/core/providers/provider.ts';
 import { inspectPicture } from '@fana/core/web/inspect-picture.ts';
 import type { ReadPicture } from '@fana/core/web/read-picture.ts';
 import { readPictures } from '@fana/core/web/read-pictures.ts';
+import { storePaid } from '../persist.ts';
 import type { Processor, Run } from './processor.ts';
-
-/** A paid picture is worth waiting for a store that is away: 0.2 + 0.4 + … + 6.4 s. */
-const STORE_ROUNDS = 6;
 
 const store = async (deps: Deps, run: Run, made: MadePicture): Promise<StoredImage> => {
   const { tenant } = run.job.spec;
   const { mediaType, width, height } = await inspectMade(made.bytes);
-  for (let round = 0; ; round++) {
-    try {
-      const blob = await run.persist(() => saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height }));
-      return {
-        blobId: blob.id,
-        mediaType,
-        width,
-        height,
-        bytes: blob.bytes,
-        sha256: blob.sha256,
-        expiresMs: blob.expiresMs,
-        ...(made.revisedPrompt !== undefined && { revisedPrompt: made.revisedPrompt }),
-      };
-    } catch (cause) {
-      if (toAppError(cause).code === 'unavailable') throw cause;
-      if (round === STORE_ROUNDS) throw new AppError('result_not_stored', 'The picture was made, but it could not be stored.', { cause });
-      await sleep(200 * 2 ** round);
-    }
-  }
+  const save = (): Promise<BlobRecord> => saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height });
+  const blob = await storePaid<BlobRecord>(run.persist, save, 'The picture was made, but it could not be stored.');
+  return {
+    blobId: blob.id,
+    mediaType,
+    width,
+    height,
+    bytes: blob.bytes,
+    sha256: blob.sha256,
+    expiresMs: blob.expiresMs,
+    ...(made.revisedPrompt !== undefined && { revisedPrompt: made.revisedPrompt }),
+  };
 };
 
 /** What a provider sent as a picture may be none: that is its bad reply, not the user's bad picture. */

@@ -2,9 +2,14 @@ import type { Finished, PresentDeps } from '../endpoints/endpoint.ts';
 import type { EndpointError } from '../endpoints/error.ts';
 import { type BatchEndpointName, ENDPOINTS } from '../endpoints/table.ts';
 
+/** A completed line, as far as its reply tells of it. */
+export type FinishedLine = Omit<Finished, 'id' | 'spec'> & { spec: Omit<Finished['spec'], 'tenant'> };
+
 /** What a line came to. Pictures are named by their blobs: no result holds bytes (promise 6). */
 export type LineResult = { line: number; customId: string } & (
-  | { kind: 'completed'; finished: Omit<Finished, 'id' | 'spec'> & { spec: Omit<Finished['spec'], 'tenant'> } }
+  | { kind: 'completed'; finished: FinishedLine }
+  /** The same, too long for Redis: a blob has the `FinishedLine`. */
+  | { kind: 'completed_long'; blobId: string }
   /** There is a reply to tell of: the provider's refusal, or what our own route would have answered. */
   | { kind: 'refused'; reply: EndpointError }
   /** There is none: nobody knows what became of the call, or the batch ended before it. */
@@ -39,6 +44,11 @@ export type ResultView = {
   error: { code: string; message: string } | null;
 };
 
+const readLong = async (deps: PresentDeps, blobId: string): Promise<FinishedLine> => JSON.parse((await deps.blobs.read(blobId)).toString());
+
+/** Whether a line has a result, and its place is the output file. */
+export const isCompleted = ({ kind }: LineResult): boolean => kind === 'completed' || kind === 'completed_long';
+
 type Batch = { id: string; spec: { tenant: string; endpoint: BatchEndpointName } };
 
 /** A finished line as OpenAI's output and error files have it. @throws AppError `storage_error`, `not_found` when its picture is gone. */
@@ -51,7 +61,7 @@ export const presentResult = async (deps: PresentDeps, batch: Batch, { number, r
     const { status, error } = result.reply;
     return { ...view, response: { status_code: status, request_id: requestId, body: { error } }, error: null };
   }
-  const { finished } = result;
+  const finished = result.kind === 'completed' ? result.finished : await readLong(deps, result.blobId);
   const endpoint = ENDPOINTS[batch.spec.endpoint];
   const body = await endpoint.present(deps, {
     ...finished,

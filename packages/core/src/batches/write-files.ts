@@ -6,7 +6,7 @@ import { saveFile } from '../files/store.ts';
 import { newId } from '../ids.ts';
 import type { BatchRecord, BatchStop } from './batch.ts';
 import { customIdOf, readAllLines } from './chunk-lines.ts';
-import { type NumberedResult, presentResult, type ResultView } from './result.ts';
+import { isCompleted, type NumberedResult, presentResult, type ResultView } from './result.ts';
 import { readPart } from './results.ts';
 import { hasBit, readLineBits, readParts } from './store.ts';
 
@@ -34,7 +34,7 @@ const view = async (deps: FileDeps, batch: BatchRecord, result: NumberedResult):
 async function* endedLines(deps: FileDeps, batch: BatchRecord, wanted: 'completed' | 'failed'): AsyncGenerator<Buffer> {
   for (const { blobId } of await readParts(deps, batch.id)) {
     for (const one of await readPart(deps, blobId)) {
-      if ((one.result.kind === 'completed') !== (wanted === 'completed')) continue;
+      if (isCompleted(one.result) !== (wanted === 'completed')) continue;
       yield Buffer.from(`${JSON.stringify(await view(deps, batch, one))}\n`);
     }
   }
