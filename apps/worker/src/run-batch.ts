@@ -1,7 +1,7 @@
 import type { BatchEnd, BatchProblem, BatchRecord, BatchStop } from '@fana/core/batches/batch.ts';
 import { type Ending, endBatch } from '@fana/core/batches/finish.ts';
 import { feed } from '@fana/core/batches/messages.ts';
-import { claimStep, planBatch, readBatch } from '@fana/core/batches/store.ts';
+import { claimStep, planBatch, readBatch, releaseStep } from '@fana/core/batches/store.ts';
 import { validateFile } from '@fana/core/batches/validate.ts';
 import { type BatchFiles, writeFiles } from '@fana/core/batches/write-files.ts';
 import { saveBlob } from '@fana/core/blobs/store.ts';
@@ -34,10 +34,10 @@ export const runBatchStep = async (deps: Deps, keeper: LeaseKeeper, message: Job
     return DONE;
   } catch (thrown) {
     if (hold.reason() === 'lost') return DONE;
-    const error = toAppError(thrown);
+    await persist(hold, () => releaseStep(deps, batch.id, lease));
     // Told to stop in the middle: whoever takes it next finds out what is due now.
     if (hold.signal.aborted) return { againInMs: 0 };
-    deps.logger.warn({ err: thrown, batch_id: batch.id, code: error.code }, 'a batch step broke; it is done again');
+    deps.logger.warn({ err: thrown, batch_id: batch.id, code: toAppError(thrown).code }, 'a batch step broke; it is done again');
     return { againInMs: AGAIN_MS };
   } finally {
     hold.drop();

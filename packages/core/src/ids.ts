@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { customAlphabet } from 'nanoid';
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -9,6 +10,15 @@ export type IdPrefix = 'job' | 'resp' | 'msg' | 'fc' | 'call' | 'batch' | 'file'
 
 /** A new unguessable id, e.g. `job_0aB…`. It never contains `:` and is never all digits (BullMQ refuses both). */
 export const newId = (prefix: IdPrefix): string => `${prefix}_${random22()}`;
+
+/**
+ * The id of something that is made from `source` and is made again, under the same id, by whoever repeats a step that died: as hard to guess as
+ * the id it comes from.
+ */
+export const derivedId = (prefix: IdPrefix, source: string, name: string): string => {
+  const digest = hash('sha512', `${source}\n${name}`, 'buffer');
+  return `${prefix}_${Array.from(digest.subarray(0, 22), (byte) => BASE62[byte % 62]).join('')}`;
+};
 
 const ID = /^[a-z]+_[0-9A-Za-z]{22}$/;
 

@@ -1,5 +1,5 @@
--- Gives a chunk back to the queue: whoever takes it next goes on with the lines that have not ended.
--- KEYS  1 chunk hash
+-- Gives a chunk, or the step of a whole batch, back to the queue: whoever takes it next goes on with what has not ended.
+-- KEYS  1 hash of the chunk or batch
 -- ARGV  1 lease token
 -- Returns 1, or 0 when another worker holds it
 if redis.call('HGET', KEYS[1], 'lease') ~= ARGV[1] then return 0 end

@@ -215,6 +215,11 @@ export const releaseChunk = async ({ redis }: RedisDeps, id: string, chunk: numb
   await scripts.releaseChunk(redis, [chunkKey(id, chunk)], [lease]);
 };
 
+/** Gives a step of the whole batch back; one that has ended or that another worker holds is left alone. */
+export const releaseStep = async ({ redis }: RedisDeps, id: string, lease: string): Promise<void> => {
+  await scripts.releaseChunk(redis, [batchKey(id)], [lease]);
+};
+
 /** The parts of a batch, in the order in which their chunks ended. */
 export const readParts = async ({ redis }: RedisDeps, id: string): Promise<Part[]> => (await redis.lrange(partsKey(id), 0, -1)).map((line) => JSON.parse(line));
 

@@ -3,7 +3,7 @@ import { findBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { saveFile } from '../files/store.ts';
-import { newId } from '../ids.ts';
+import { derivedId } from '../ids.ts';
 import type { BatchRecord, BatchStop } from './batch.ts';
 import { customIdOf, readAllLines } from './chunk-lines.ts';
 import { isCompleted, type NumberedResult, presentResult, type ResultView } from './result.ts';
@@ -61,7 +61,7 @@ export type BatchFiles = { outputFileId?: string; errorFileId?: string; isInputG
 
 /**
  * Writes the output and the error file of a batch whose chunks have all ended, as streams over the parts. A file without lines is not made.
- * Safe to repeat: files of a try that died are removed at their expiry. @throws AppError `storage_error`, `unavailable`.
+ * Safe to repeat: a try that died is replaced. @throws AppError `storage_error`, `unavailable`.
  */
 export const writeFiles = async (deps: FileDeps, batch: BatchRecord, signal: AbortSignal): Promise<BatchFiles> => {
   const { id, spec, total, completed, failed } = batch;
@@ -72,7 +72,7 @@ export const writeFiles = async (deps: FileDeps, batch: BatchRecord, signal: Abo
       filename: `${id}_${name}.jsonl`,
       purpose: 'batch_output',
       source: guarded,
-      id: newId('file'),
+      id: derivedId('file', id, name),
       ...(spec.outputTtlSeconds !== undefined && { expiresMs: deps.now() + spec.outputTtlSeconds * 1000 }),
     });
     return file.id;
