@@ -25,7 +25,7 @@ const pictureTokens = ({ size, quality, n }: Record<string, unknown>): number =>
   return Math.ceil(tokens * Math.max(1, (width * height) / SQUARE) * countOf(n, 1));
 };
 
-const inputCharacters = ({ input }: EndpointCall): number => JSON.stringify(input.messages ?? input.text).length;
+const inputCharacters = ({ input }: EndpointCall): number => JSON.stringify(input.messages ?? input.texts ?? input.text).length;
 
 const picturesOf = ({ input }: EndpointCall): number =>
   input.images.length +

@@ -17,6 +17,10 @@ describe('parameters in the words of a model', () => {
     ['gpt-image-2.5', { quality: 'max' }, { quality: 'max' }],
     ['dall-e-3', { quality: 'high', style: 'natural', n: 1, size: 'auto', output_format: 'png' }, { quality: 'hd', style: 'natural' }],
     ['dall-e-2', { size: '256x256', n: 3, quality: 'standard' }, { size: '256x256', n: 3 }],
+    ['dall-e-3', { safety_identifier: 's' }, { user: 's' }],
+    ['gpt-image-2', { safety_identifier: 's', user: 'u' }, { safety_identifier: 's', user: 'u' }],
+    ['any-image', { flavour: 'mint', n: 2 }, { flavour: 'mint', n: 2 }],
+    ['text-embedding-ada-002', { dimensions: 1536 }, {}],
     ['any-chat', { flavour: 'mint', n: 9 }, { flavour: 'mint', n: 9 }],
     ['openai-plain', { n: 2, logprobs: true, top_logprobs: 3, tools: [], modalities: ['text'] }, { n: 2, logprobs: true, top_logprobs: 3, tools: [] }],
     ['openai-reasoning', { verbosity: 'low', logprobs: false, logit_bias: {} }, { verbosity: 'low' }],
@@ -62,7 +66,7 @@ describe('parameters in the words of a model', () => {
   });
 
   // A parameter added to a job type must be thought of in every family, or it is refused for all models.
-  it.each(['chat', 'image'] as const)('some model of type %s can do each parameter of it', (type) => {
+  it.each(['chat', 'image', 'embedding'] as const)('some model of type %s can do each parameter of it', (type) => {
     const values: Record<string, unknown[]> = {
       stop: ['x'],
       style: ['vivid'],
