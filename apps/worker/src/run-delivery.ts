@@ -58,6 +58,7 @@ const settle = async (deps: Deps, delivery: DeliveryRecord, { url }: Target, out
     deps.logger.warn({ endpoint_id: spec.endpointId, answer }, 'a webhook endpoint was disabled');
     await giveUpDeliveries(deps.redis, spec.tenant, spec.endpointId, 'endpoint_disabled');
   }
+  // One that was given up meanwhile has a message for nothing: its next turn finds it ended.
   if (written === 'recorded' && next.status === 'pending') {
     const run = outcome.attempt.number + 1;
     await deps.queues.enqueue([{ queue: 'webhook', messageId: `${id}-${run}`, message: { id, run }, delayMs: next.delayMs }]);

@@ -253,6 +253,34 @@ describe('a pending delivery', () => {
     },
   );
 
+  it.each([
+    [200, 'delivered', undefined],
+    [500, 'failed', 'endpoint_deleted'],
+  ] as const)('whose endpoint is deleted while an attempt is answered %i is %s, and the attempt is listed', async (answer, status, reason) => {
+    const to = await receiver(() => ({ status: answer, delayMs: 300 }));
+    const endpoint = await endpointAt(to.url);
+    const [id] = await owed();
+    const running = attempt(id);
+    await to.waitFor(1);
+    await deleteEndpoint(deps, TENANT, endpoint.id);
+    expect(await read(id)).toMatchObject({ status: 'failed', attempts: [] });
+    const after = await running;
+    expect(after).toMatchObject({ status, attempts: [{ status: answer }] });
+    expect(after.failureReason).toBe(reason);
+    await attempt(id);
+    expect(to.requests).toHaveLength(1);
+  });
+
+  it('ends with the schedule, after ten attempts', async () => {
+    const to = await receiver(() => 500);
+    await endpointAt(to.url);
+    const [id] = await owed();
+    for (let number = 1; number <= 9; number++) expect((await attempt(id)).status).toBe('pending');
+    expect(await attempt(id)).toMatchObject({ status: 'failed', failureReason: 'attempts_exhausted' });
+    await attempt(id);
+    expect(to.requests).toHaveLength(10);
+  });
+
   it('goes to where its endpoint is when it is sent', async () => {
     const [before, after] = [await receiver(() => 500), await receiver()];
     const endpoint = await endpointAt(before.url);

@@ -8,8 +8,16 @@
 -- Returns 0 when this attempt was written down already, 2 when it disabled the endpoint, else 1
 -- @include deliveries.lua
 local record = redis.call('HMGET', KEYS[1], 'attempt_count', 'status')
-if not record[1] or tonumber(record[1]) ~= tonumber(ARGV[3]) - 1 or record[2] ~= 'pending' then return 0 end
+if not record[1] or tonumber(record[1]) ~= tonumber(ARGV[3]) - 1 then return 0 end
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'attempt:' .. ARGV[3], ARGV[4], 'attempt_count', ARGV[3]) end
+if record[2] ~= 'pending' then
+  -- Given up with its endpoint while this attempt was under way.
+  if ARGV[9] == 'taken' then
+    redis.call('HSET', KEYS[1], 'status', 'delivered')
+    redis.call('HDEL', KEYS[1], 'failure_reason')
+  end
+  return 1
+end
 if ARGV[5] == 'pending' then
   redis.call('HSET', KEYS[1], 'next_ms', ARGV[7])
   redis.call('ZADD', 'fana:due', string.format('%.0f', tonumber(ARGV[7]) + tonumber(ARGV[8])), ARGV[1])

@@ -71,7 +71,7 @@ export type AfterAttempt = {
 
 /**
  * Writes down an attempt and what follows from it, for its delivery and for its endpoint. `repeated`: it was written down already (a
- * doubled message). `disabled`: this attempt disabled the endpoint.
+ * doubled message). A delivery that was given up meanwhile stays so, unless the receiver took it. `disabled`: this attempt disabled the endpoint.
  */
 export const recordDelivery = async (
   redis: Redis,
