@@ -2,8 +2,8 @@ import type { Deps } from '@fana/core/deps.ts';
 import { BULLMQ_PREFIX, type JobMessage, type MessageQueue, SWEEP_QUEUE } from '@fana/core/queues.ts';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import pLimit from 'p-limit';
 import type { LeaseKeeper } from './leases.ts';
+import { createLineSlots } from './line-slots.ts';
 import { createOriginSlots } from './origin-slots.ts';
 import { runBatchStep } from './run-batch.ts';
 import { type ChunkWorld, runBatchChunk } from './run-batch-chunk.ts';
@@ -62,7 +62,8 @@ export const createWorkers = (deps: Deps, keepers: Keepers, connection: Redis): 
   const { queues, concurrency } = deps.config.worker;
   const origins = createOriginSlots(Math.max(1, Math.floor(concurrency.webhook / 2)));
   const intake = new AbortController();
-  const chunks: ChunkWorld = { keeper: keepers.batches, slots: pLimit(concurrency.batch), intake: intake.signal };
+  const lines = createLineSlots(concurrency.batch);
+  const chunks: ChunkWorld = { keeper: keepers.batches, slots: lines.limit, intake: intake.signal };
   const job: Story = (message) => runJob(deps, keepers.jobs, message);
   const stories: Record<MessageQueue, Story> = {
     chat: job,
@@ -86,6 +87,7 @@ export const createWorkers = (deps: Deps, keepers: Keepers, connection: Redis): 
     async drain() {
       intake.abort(new Error('this process takes no new work'));
       await Promise.all([...workers, sweeper].map((worker) => worker.close()));
+      lines.close();
     },
   };
 };
