@@ -1,7 +1,9 @@
+import { endpointError } from '@fana/core/endpoints/error.ts';
 import { STATUS } from '@fana/core/error-status.ts';
 import { AppError, toAppError } from '@fana/core/errors.ts';
 import type { Caller } from '@fana/core/tenants/caller.ts';
 import { Hono } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { ApiDeps } from './api-deps.ts';
 import type { Environment } from './environment.ts';
 import { errorBody, errorHeaders } from './errors.ts';
@@ -34,7 +36,7 @@ export const createApp = (deps: ApiDeps): Hono<Environment> => {
     const error = toAppError(thrown);
     if (error.code === 'internal_error') deps.logger.error({ err: error.cause ?? error, request_id: c.var.requestId }, 'request failed');
     for (const [name, value] of Object.entries({ ...limitHeaders(c.var.caller, error), ...errorHeaders(error) })) c.header(name, value);
-    return c.json(errorBody(error, c.var.requestId), STATUS[error.code]);
+    return c.json(errorBody(error, c.var.requestId), c.var.isCompatible ? (endpointError(error).status as ContentfulStatusCode) : STATUS[error.code]);
   });
   return app;
 };

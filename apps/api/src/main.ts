@@ -9,6 +9,7 @@ import { createKeyRing } from '@fana/core/tenants/keys.ts';
 import { createApp } from './app.ts';
 import { createJobWatcher } from './job-watcher.ts';
 import { listen } from './listen.ts';
+import { createWaiters } from './openai/waiters.ts';
 
 /** Requests under way are answered within this at the end; those who only wait and event streams end at once, their readers resume elsewhere. */
 const DRAIN_MS = 10_000;
@@ -23,7 +24,7 @@ const start = async (): Promise<void> => {
   await Promise.all([assertUsable(redis), assertUsable(bull)]);
   const core = createDeps({ config, logger, redis, queueConnection: bull, queueTimeoutMs: QUEUE_TIMEOUT_MS, subscriber });
   const keys = createKeyRing({ ...core, subscriber });
-  const deps = { ...core, keys, acceptor: createAcceptor(core), watcher: createJobWatcher(subscriber) };
+  const deps = { ...core, keys, acceptor: createAcceptor(core), watcher: createJobWatcher(subscriber), waiters: createWaiters(redis, logger) };
   const server = await listen(createApp(deps), config.http);
   logger.info({ port: config.http.port, simulated: deps.providers.simulated }, 'api is ready');
 

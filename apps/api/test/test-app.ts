@@ -14,6 +14,7 @@ import type { ApiDeps } from '../src/api-deps.ts';
 import { createApp } from '../src/app.ts';
 import type { Environment } from '../src/environment.ts';
 import { createJobWatcher } from '../src/job-watcher.ts';
+import { createWaiters } from '../src/openai/waiters.ts';
 
 export type ApiCall = { method?: string; key?: string | undefined; body?: unknown; headers?: Record<string, string> };
 /** A reply with its JSON read; `json` is undefined for anything else. */
@@ -49,6 +50,7 @@ export const startTestApp = async (overrides: Record<string, string> = {}): Prom
     keys: createKeyRing({ ...core, subscriber }),
     acceptor: createAcceptor(core),
     watcher: createJobWatcher(subscriber),
+    waiters: createWaiters(main, core.logger),
   };
   const app = createApp(deps);
   return {

@@ -37,6 +37,7 @@ export const STATUS = {
   unknown_outcome: 502,
   cancelled: 409,
   still_running: 503,
+  replay_unavailable: 409,
   lease_lost: 500,
   result_not_stored: 500,
   storage_error: 503,

@@ -37,6 +37,7 @@ export const ERRORS = {
   unknown_outcome: { retryable: false, type: 'job_error' },
   cancelled: { retryable: false, type: 'job_error' },
   still_running: { retryable: true, type: 'server_error' },
+  replay_unavailable: { retryable: false, type: 'conflict_error' },
   lease_lost: { retryable: false, type: 'job_error' },
   result_not_stored: { retryable: false, type: 'server_error' },
   storage_error: { retryable: true, type: 'server_error' },

@@ -1,4 +1,5 @@
 import type { Hono } from 'hono';
+import { createMiddleware } from 'hono/factory';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
 import { batchRoutes } from './batches.ts';
@@ -14,9 +15,15 @@ import { webhookEndpointRoutes, webhookEventTypeRoutes } from './webhook-endpoin
 /** groq-sdk asks under `/openai/v1`, everybody else under `/v1` (contract 5). */
 const PREFIXES = ['/v1', '/openai/v1'] as const;
 
+const compatible = createMiddleware<Environment>(async (c, next) => {
+  c.set('isCompatible', true);
+  await next();
+});
+
 /** The compatible face: one line for each endpoint. */
 export const mountOpenai = (app: Hono<Environment>, deps: ApiDeps): void => {
   for (const prefix of PREFIXES) {
+    for (const path of ['chat', 'images', 'responses', 'embeddings']) app.use(`${prefix}/${path}/*`, compatible);
     app.route(`${prefix}/chat/completions`, chatCompletionRoutes(deps));
     app.route(`${prefix}/files`, fileRoutes(deps));
     app.route(`${prefix}/images`, imageRoutes(deps));

@@ -10,10 +10,11 @@ import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
 import { followEvents, isEndEvent } from '../follow-events.ts';
 import { errorReply } from './error-reply.ts';
-import { BLOCK_SECONDS, stillRunning } from './serve.ts';
+import type { Seat } from './seat.ts';
+import { BLOCK_SECONDS, stillRunning } from './still-running.ts';
 
-/** Which response is streamed, what belongs on the reply, and the number of the last event its reader has (-1: none). */
-export type Streamed = { job: JobRecord; headers: Record<string, string>; startingAfter: number };
+/** Which response is streamed, the seat of who asked for it first, what belongs on the reply, and the number of the last event its reader has (-1: none). */
+export type Streamed = { job: JobRecord; headers: Record<string, string>; startingAfter: number; seat?: Seat };
 
 /** A stream on its way: what was read of it already, and what is still to come. */
 type Opened = Streamed & { events: ResponseEvents; source: AsyncGenerator<JobEvent | 'idle'>; ready: ResponseEvent[]; stop: AbortController };
@@ -36,6 +37,7 @@ const write = (stream: SSEStreamingApi, event: ResponseEvent): Promise<void> => 
 /** Sends everything to the end, or to where the stream cannot go on. */
 const send = async (deps: ApiDeps, stream: SSEStreamingApi, opened: Opened): Promise<void> => {
   const { events, source, job, ready } = opened;
+  if (events.hasEnded()) opened.seat?.markFinal();
   for (const event of ready) await write(stream, event);
   if (events.hasEnded()) return;
   for await (const event of source) {
@@ -44,6 +46,7 @@ const send = async (deps: ApiDeps, stream: SSEStreamingApi, opened: Opened): Pro
       await stream.write(': keep-alive\n\n');
       continue;
     }
+    if (isEndEvent(event)) opened.seat?.markFinal();
     for (const told of await translate(deps, opened, event)) await write(stream, told);
     if (events.hasEnded() || isEndEvent(event)) return;
   }
@@ -58,7 +61,10 @@ const start = (deps: ApiDeps, c: Context<Environment>, opened: Opened): Response
     c,
     async (stream) => {
       stream.onAbort(() => opened.stop.abort());
-      await send(deps, stream, opened).finally(() => opened.source.return(undefined));
+      await send(deps, stream, opened).finally(async () => {
+        await opened.source.return(undefined);
+        await opened.seat?.close();
+      });
     },
     async (error) => {
       // Headers are out: the client sees a cut stream. The response goes on and can be fetched.
@@ -96,7 +102,10 @@ export const streamWhenBegun = async (deps: ApiDeps, c: Context<Environment>, st
   let isSent = false;
   try {
     const problem = await untilBegun(deps, opened);
-    if (problem) return errorReply(c, problem, streamed.headers);
+    if (problem) {
+      await streamed.seat?.close(problem.code === 'still_running' ? undefined : 'delivered');
+      return errorReply(c, problem, streamed.headers);
+    }
     isSent = true;
     return start(deps, c, opened);
   } finally {

@@ -18,7 +18,8 @@ import { readJson } from '../middleware/body.ts';
 import { reply } from '../reply.ts';
 import { waitForEnd } from '../wait-for-end.ts';
 import { streamResponse, streamWhenBegun } from './response-stream.ts';
-import { serve, submitRequest } from './serve.ts';
+import { serve } from './serve.ts';
+import { submitRequest } from './submit-request.ts';
 
 /** Contract 3. */
 const MAX_BODY_BYTES = 50 * 1024 * 1024;
@@ -47,9 +48,13 @@ const create = async (deps: ApiDeps, c: Context<Environment>): Promise<Response>
   const { stream, background } = call.echo;
   if (!stream && !background) return serve(deps, c, request);
   // Of a response in the background nobody waits: it may wait out whatever its provider asks for.
-  const { job, headers } = await submitRequest(deps, c, request, background === true);
-  if (!stream) return reply(c, await tell(deps, job), 200, headers);
-  const streamed = { job, headers, startingAfter: -1 };
+  const { job, headers, seat } = await submitRequest(deps, c, request, background === true);
+  if (!stream) {
+    const told = reply(c, await tell(deps, job), 200, headers);
+    await seat.close('delivered');
+    return told;
+  }
+  const streamed = { job, headers, seat, startingAfter: -1 };
   return background ? streamResponse(deps, c, streamed) : streamWhenBegun(deps, c, streamed);
 };
 

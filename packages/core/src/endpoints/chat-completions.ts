@@ -54,7 +54,7 @@ const parse = async (given: Record<string, unknown>): Promise<EndpointCall> => {
 };
 
 /** OpenAI's count of tokens; unknown ones are 0 there, which is why the native job is the place to ask. */
-const completionUsage = (usage: Usage = {}): Record<string, unknown> => {
+export const completionUsage = (usage: Usage = {}): Record<string, unknown> => {
   const { inputTokens = 0, outputTokens = 0, cachedInputTokens, reasoningTokens, acceptedPredictionTokens, rejectedPredictionTokens } = usage;
   const details = {
     ...(reasoningTokens !== undefined && { reasoning_tokens: reasoningTokens }),
@@ -71,7 +71,7 @@ const completionUsage = (usage: Usage = {}): Record<string, unknown> => {
 };
 
 /** Every answer of an output; most have one, of text alone. */
-const choicesOf = ({ text, finishReason, choices }: TextOutput): AnswerChoice[] => choices ?? [{ message: { content: text }, finishReason }];
+export const choicesOf = ({ text, finishReason, choices }: TextOutput): AnswerChoice[] => choices ?? [{ message: { content: text }, finishReason }];
 
 const presentChoice = ({ message, finishReason, logprobs }: AnswerChoice, index: number): Record<string, unknown> => {
   const { content = null, refusal = null, ...other } = message;
@@ -84,7 +84,7 @@ const presentChoice = ({ message, finishReason, logprobs }: AnswerChoice, index:
 };
 
 /** `job_X` and `chatcmpl-X` share their random part. */
-const completionId = (jobId: string): string => `chatcmpl-${jobId.slice(jobId.lastIndexOf('_') + 1)}`;
+export const completionId = (jobId: string): string => `chatcmpl-${jobId.slice(jobId.lastIndexOf('_') + 1)}`;
 
 const present = async (finished: Finished): Promise<Record<string, unknown>> => {
   const output = finished.output as TextOutput;

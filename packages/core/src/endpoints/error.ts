@@ -1,5 +1,5 @@
 import { STATUS } from '../error-status.ts';
-import { AppError, ERRORS } from '../errors.ts';
+import { AppError, ERRORS, type ErrorCode } from '../errors.ts';
 import type { JobError, JobRecord } from '../jobs/job.ts';
 
 const CANCELLED: JobError = { code: 'cancelled', message: 'The job was cancelled.' };
@@ -23,11 +23,20 @@ export const jobError = ({ status, error }: Pick<JobRecord, 'status' | 'error'>)
 /** An error as OpenAI would say it. */
 export type EndpointError = { status: number; error: { message: string; type: string; code: string; param: string | null } };
 
+/** OpenAI answers 404 for a model it does not know, and its SDKs have a class of error for that. */
+const statusOf = (code: ErrorCode): number => (code === 'model_not_found' ? 404 : STATUS[code]);
+
 const isClientStatus = (status: number | undefined): status is number => status !== undefined && status >= 400 && status < 500;
 
-/** A provider's 4xx keeps its status, code and param (contract 3); everything else is ours. */
-export const endpointError = ({ code, message, param, provider }: AppError): EndpointError => {
+/** On a compatible route a parameter stands in the body itself. */
+const inTheBody = (param: string | undefined): string | null => param?.replace(/^parameters\./, '') ?? null;
+
+/** A provider's 4xx keeps its status, code and param (contract 3); so does a refusal it sent in a stream, but for the status; everything else is ours. */
+export const endpointError = ({ code, message, param: path, provider }: AppError): EndpointError => {
   const { type } = ERRORS[code];
-  if (!isClientStatus(provider?.status)) return { status: STATUS[code], error: { message, type, code, param: param ?? null } };
-  return { status: provider.status, error: { message, type, code: provider.code ?? code, param: provider.param ?? param ?? null } };
+  const param = inTheBody(path);
+  const isSaidInStream = provider?.status === 200 && isClientStatus(statusOf(code));
+  if (isSaidInStream) return { status: statusOf(code), error: { message, type, code: provider.code ?? code, param: provider.param ?? param } };
+  if (!isClientStatus(provider?.status)) return { status: statusOf(code), error: { message, type, code, param } };
+  return { status: provider.status, error: { message, type, code: provider.code ?? code, param: provider.param ?? param } };
 };

@@ -3,11 +3,12 @@
 -- KEYS  1 due zset (score: unix ms of the next check by the sweep)
 -- ARGV  1 first check after (ms), then 2 values an item: its fields joined by the unit separator (0x1f), and its spec (JSON).
 --       Fields: job id, tenant, job type, key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
---       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none). Joined, because every argument costs client and server.
+--       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), how a repetition of the request finds the job ('' = not:
+--       digest, waiter token, lease ms and seconds to keep, see join.lua). Joined, because every argument costs client and server.
 -- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited; remaining requests
 --       (-1 = no limit); reset s; and at the end the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
-local FIELDS = '^' .. string.rep('([^\31]*)\31', 8) .. '([^\31]*)$'
+local FIELDS = '^' .. string.rep('([^\31]*)\31', 9) .. '([^\31]*)$'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now = string.format('%d', now_ms)
@@ -86,8 +87,16 @@ local function record(id, tenant, job_type, spec, run_at, deadline, index)
   due[#due + 1] = id
 end
 
+-- The caller that waits for the job has its place from the first moment, so that no repetition takes it for an orphan.
+local function let_join(id, join)
+  local digest, waiter, lease_ms, kept_seconds = string.match(join, '^(%S+) (%S+) (%d+) (%d+)$')
+  redis.call('HSET', 'fana:job:' .. id, 'waiter', waiter, 'waiter_ms', string.format('%d', now_ms + tonumber(lease_ms)))
+  redis.call('ZADD', 'fana:join:' .. digest, now, id)
+  redis.call('EXPIRE', 'fana:join:' .. digest, kept_seconds)
+end
+
 local function accept(fields, spec, index)
-  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline = string.match(fields, FIELDS)
+  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline, join = string.match(fields, FIELDS)
   if idempotency_key ~= '' then
     local fingerprint, first_id = seen_before(tenant, idempotency_key)
     if fingerprint then
@@ -104,6 +113,7 @@ local function accept(fields, spec, index)
   end
   if idempotency_key ~= '' then remember(tenant, idempotency_key, body .. '|' .. id .. '|' .. time[1]) end
   record(id, tenant, job_type, spec, run_at, deadline, index)
+  if join ~= '' then let_join(id, join) end
   return 1, remaining, reset
 end
 

@@ -17,6 +17,8 @@ export const jobKey = (id: string): string => `fana:job:${id}`;
 export const eventsKey = (id: string): string => `fana:events:${id}`;
 /** Zset of a tenant's jobs; score: unix µs of acceptance. */
 export const tenantJobsKey = (tenant: string): string => `fana:tenant:${tenant}:jobs`;
+/** Zset of the jobs that one request began and whose reply was not delivered; score: unix ms of acceptance. */
+const joinKey = (digest: string): string => `fana:join:${digest}`;
 /** Pub/sub channel of one job: published at every new event. */
 export const jobChannel = (id: string): string => `fana:job:${id}`;
 /** Pub/sub channel on which workers hear the ids of jobs to stop. */
@@ -28,6 +30,12 @@ const LEASE_MS = 10_000;
 const GRACE_MS = 4_000;
 /** The sweep looks for the message of a queued record this long after its acceptance. */
 const FIRST_CHECK_MS = 10_000;
+/** The place of a waiting caller is renewed every second: when its process has died, it is free after this. */
+const WAITER_LEASE_MS = 3000;
+/** Contract 3: a job is joined up to this after its end. */
+const JOINABLE_MS = 600_000;
+/** Longer than that and than any caller waits: looking for a job to join renews it. */
+const JOIN_KEPT_SECONDS = 3600;
 /** Events stay readable this long after the end. */
 const EVENTS_TTL_SECONDS = 600;
 
@@ -44,6 +52,9 @@ const scripts = {
   cancel: loadScript(import.meta.url, './cancel.lua'),
   retry: loadScript(import.meta.url, './retry.lua'),
   erase: loadScript(import.meta.url, './erase.lua'),
+  join: loadScript(import.meta.url, './join.lua'),
+  renewWaiters: loadScript(import.meta.url, './renew-waiters.lua'),
+  leave: loadScript(import.meta.url, './leave.lua'),
 };
 
 /** One submission on its way into Redis. */
@@ -58,7 +69,11 @@ export type AcceptItem = {
   fingerprint: string;
   runAtMs: number;
   deadlineSeconds: number;
+  /** The place of the caller that waits for it; undefined: no repetition of the request joins it. */
+  place: Place | undefined;
 };
+/** A caller that waits for a job: `digest` tells requests apart (join.ts), `waiter` is its token. */
+export type Place = { digest: string; waiter: string };
 export type AcceptReply = { kind: 'accepted' | 'replayed' | 'mismatch' | 'limited'; id: string; createdMs: number; remaining: number; resetSeconds: number };
 
 /** Between the fields of an item; none of them can hold it (ids, numbers, hashes, and tenants by their schema). */
@@ -71,8 +86,9 @@ const ACCEPT_KINDS = [undefined, 'accepted', 'replayed', 'mismatch', 'limited'] 
 export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
   const args: string[] = [String(FIRST_CHECK_MS)];
   for (const item of items) {
-    const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds } = item;
-    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds].join(UNIT_SEPARATOR), item.spec);
+    const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, place } = item;
+    const join = place ? `${place.digest} ${place.waiter} ${WAITER_LEASE_MS} ${JOIN_KEPT_SECONDS}` : '';
+    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, join].join(UNIT_SEPARATOR), item.spec);
   }
   const [now, ...values] = (await scripts.accept(redis, [DUE], args)) as (string | number)[];
   const createdMs = Number(now);
@@ -203,3 +219,23 @@ export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: 
     | 'erased'
     | 'running'
     | 'gone';
+
+/** `busy`: there are jobs of this request, but each has a caller that waits for it. */
+export type JoinReply = { kind: 'joined'; id: string } | { kind: 'busy' } | { kind: 'none' };
+
+/** Takes the free place of a caller at a job of this request. */
+export const joinJob = async (redis: Redis, { digest, waiter }: Place): Promise<JoinReply> => {
+  const [kind, id] = (await scripts.join(redis, [joinKey(digest)], [waiter, WAITER_LEASE_MS, JOINABLE_MS, JOIN_KEPT_SECONDS])) as string[];
+  if (kind === 'joined') return { kind, id: id ?? '' };
+  return { kind: kind === 'busy' ? 'busy' : 'none' };
+};
+
+/** Keeps the places of everybody who waits in this process. */
+export const renewWaiters = async (redis: Redis, held: { id: string; waiter: string }[]): Promise<void> => {
+  await scripts.renewWaiters(redis, [], [WAITER_LEASE_MS, ...held.flatMap(({ id, waiter }) => [id, waiter])]);
+};
+
+/** Gives up the place of a caller; after a `delivered` final reply nobody joins the job any more. */
+export const leaveJob = async (redis: Redis, id: string, { digest, waiter }: Place, delivered: boolean): Promise<void> => {
+  await scripts.leave(redis, [jobKey(id), joinKey(digest)], [id, waiter, delivered ? 1 : 0]);
+};

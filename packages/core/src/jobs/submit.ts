@@ -13,7 +13,7 @@ import { buildInput, keepPictures } from './input.ts';
 import type { EndpointName, JobRecord, JobSpec } from './job.ts';
 import { decideType } from './route.ts';
 import { DEFAULT_PRIORITY, encodeSpec, previewOf } from './spec-line.ts';
-import { readJob } from './store.ts';
+import { type Place, readJob } from './store.ts';
 import { parseSubmission, type Submission } from './submission.ts';
 
 /** Who submits: a valid key. */
@@ -96,7 +96,7 @@ const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
 
 type Build = (ownedBlobIds: string[]) => Promise<JobSpec>;
 /** `route` tells the idempotency keys of one route from those of another. */
-type Arrival = SubmitOptions & { route?: string };
+type Arrival = SubmitOptions & { route?: string; place?: Place };
 
 /** Builds and accepts. What was stored for a job that was not accepted is removed again. */
 const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, build: Build, arrival: Arrival): Promise<SubmitResult> => {
@@ -107,7 +107,7 @@ const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, buil
   try {
     spec = await build(ownedBlobIds);
     const line = await moveLongInput(deps, spec);
-    const { idempotencyKey, route, rawBody } = arrival;
+    const { idempotencyKey, route, rawBody, place } = arrival;
     reply = await acceptor.accept({
       spec,
       item: {
@@ -121,6 +121,7 @@ const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, buil
         fingerprint: idempotencyKey === undefined ? '' : digest(rawBody),
         runAtMs: spec.runAtMs ?? 0,
         deadlineSeconds: spec.deadlineSeconds ?? 0,
+        place,
       },
     });
   } catch (error) {
@@ -165,7 +166,7 @@ export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submi
 };
 
 /** What a compatible route adds to its call. */
-export type CallOptions = SubmitOptions & { endpoint: EndpointName; pauseBudgetMs?: number };
+export type CallOptions = SubmitOptions & { endpoint: EndpointName; pauseBudgetMs?: number; place?: Place };
 
 /**
  * Accepts the call of an OpenAI endpoint as a job. Its messages are stored and passed on as they came.
