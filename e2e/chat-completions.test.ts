@@ -86,11 +86,12 @@ describe('streams', () => {
     expect(text).not.toContain('[DONE]');
     expect(await fana.ended(jobId)).toMatchObject({ status: 'failed', attempts: [{ outcome: 'unknown' }, { outcome: 'unknown' }, { outcome: 'unknown' }] });
 
-    const stream = await client.chat.completions.create({ ...asks('cut'), stream: true });
+    const { data: stream, response: streamed } = await client.chat.completions.create({ ...asks('cut'), stream: true }).withResponse();
     const read = async () => {
       for await (const _chunk of stream);
     };
     await expect(read()).rejects.toThrow(APIError);
+    await fana.ended(streamed.headers.get('x-fana-job-id') ?? '');
   });
 
   it('that fail before their first piece are replies of their own', async () => {
