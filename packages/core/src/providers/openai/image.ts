@@ -21,8 +21,9 @@ const say = ({ model, prompt, parameters, pictures }: ImageRequest): Said => {
   };
 };
 
+// The bytes are not copied once more on their way into the form: there may be 100 MB of them, and no Buffer here lies in shared memory.
 const toUpload = ({ bytes, mediaType }: PictureBytes, name: string): File =>
-  new File([new Uint8Array(bytes)], `${name}.${mediaType.split('/')[1] ?? 'png'}`, { type: mediaType });
+  new File([bytes as Buffer<ArrayBuffer>], `${name}.${mediaType.split('/')[1] ?? 'png'}`, { type: mediaType });
 
 const post = (client: OpenAI, { model, pictures, mask }: ImageRequest, { prompt, parameters }: Said): Promise<unknown> => {
   if (pictures.length === 0) return client.images.generate({ ...parameters, model, prompt });
