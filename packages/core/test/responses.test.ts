@@ -26,8 +26,8 @@ test('items are messages: the calls of one answer stand beside its text, their o
     { role: 'user', content: [{ type: 'input_text', text: 'Weather?' }] },
     { type: 'message', id: 'msg_1', status: 'completed', role: 'assistant', content: [{ type: 'output_text', text: 'Let me see.', annotations: [] }] },
     { type: 'function_call', id: 'fc_1', call_id: 'call_1', name: 'weather', arguments: '{"city":"Lima"}', status: 'completed' },
-    { type: 'function_call', call_id: 'call_2', name: 'weather', arguments: '{"city":"Cusco"}' },
-    { type: 'function_call_output', call_id: 'call_1', output: 'sun' },
+    { type: 'function_call', call_id: 'call_2', name: 'weather', arguments: '{"city":"Cusco"}', parsed_arguments: { city: 'Cusco' }, caller: null },
+    { type: 'function_call_output', call_id: 'call_1', output: 'sun', id: null, status: null },
     { type: 'function_call_output', call_id: 'call_2', output: [{ type: 'input_text', text: 'rain' }] },
   ];
   expect(await messagesOf(input)).toEqual([

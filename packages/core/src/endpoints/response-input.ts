@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts';
 import { findFile } from '../files/store.ts';
 import type { ImageRef, InputMessage, MessagePart } from '../jobs/job.ts';
 import { parseWith } from '../parse.ts';
+import { withoutNulls } from './without-nulls.ts';
 
 /** The one who reads an input: whose files it may name, and what is to be told of parts that nobody can be given. */
 export type Reading = { deps: Pick<Deps, 'redis' | 'now'>; tenant: string; warnings: Set<string> };
@@ -16,28 +17,35 @@ const unsupported = (place: Place, what: string): AppError => {
   return new AppError('unsupported_parameter', `${param}: ${what} is not supported here.`, { param });
 };
 
-const status = z.enum(['in_progress', 'completed', 'incomplete']).nullish();
-const id = z.string().max(200).nullish();
-const phase = z.enum(['commentary', 'final_answer']).nullish();
+const status = z.enum(['in_progress', 'completed', 'incomplete']).optional();
+const id = z.string().max(200).optional();
+const phase = z.enum(['commentary', 'final_answer']).optional();
 const imageUrl = z
   .string()
   .refine((url) => url.startsWith('data:') || (/^https?:\/\//i.test(url) && url.length <= 8192 && URL.canParse(url)), 'must be an http, https or data URL');
 
 const typed = z.looseObject({ type: z.string().max(100) });
-const textPart = z.strictObject({ type: z.string(), text: z.string(), annotations: z.array(z.unknown()).optional(), logprobs: z.array(z.unknown()).nullish() });
+// `parsed` and `parsed_arguments` are what an SDK reads out of the text beside them: items come back with it.
+const textPart = z.strictObject({
+  type: z.string(),
+  text: z.string(),
+  annotations: z.array(z.unknown()).optional(),
+  logprobs: z.array(z.unknown()).optional(),
+  parsed: z.unknown().optional(),
+});
 const refusalPart = z.strictObject({ type: z.string(), refusal: z.string() });
 const imagePart = z.strictObject({
   type: z.string(),
-  image_url: imageUrl.nullish(),
-  file_id: z.string().nullish(),
-  detail: z.enum(['auto', 'low', 'high']).nullish(),
+  image_url: imageUrl.optional(),
+  file_id: z.string().optional(),
+  detail: z.enum(['auto', 'low', 'high']).optional(),
 });
 const filePart = z.strictObject({
   type: z.string(),
-  file_data: z.string().nullish(),
-  filename: z.string().max(255).nullish(),
-  file_id: z.string().nullish(),
-  file_url: z.string().nullish(),
+  file_data: z.string().optional(),
+  filename: z.string().max(255).optional(),
+  file_id: z.string().optional(),
+  file_url: z.string().optional(),
 });
 
 const message = z.strictObject({
@@ -55,6 +63,7 @@ const functionCall = z.strictObject({
   call_id: z.string().min(1).max(200),
   name: z.string().min(1).max(200),
   arguments: z.string(),
+  parsed_arguments: z.unknown().optional(),
 });
 const functionCallOutput = z.strictObject({
   type: z.string(),
@@ -101,7 +110,7 @@ const readPart = async (reading: Reading, given: Given & { type: string }, place
 
 const readParts = async (reading: Reading, parts: z.output<typeof typed>[], place: Place): Promise<MessagePart[]> => {
   const read: MessagePart[] = [];
-  for (const [at, part] of parts.entries()) read.push(await readPart(reading, part, [...place, String(at)]));
+  for (const [at, part] of parts.entries()) read.push(await readPart(reading, { ...withoutNulls(part), type: part.type }, [...place, String(at)]));
   return read;
 };
 
@@ -150,7 +159,7 @@ const readItem = async (reading: Reading, messages: InputMessage[], given: Given
 export const readResponseInput = async (reading: Reading, input: string | Given[], before: InputMessage[]): Promise<InputMessage[]> => {
   if (typeof input === 'string') return [...before, { role: 'user', content: input }];
   const messages = [...before];
-  for (const [at, item] of input.entries()) await readItem(reading, messages, item, ['input', String(at)]);
+  for (const [at, item] of input.entries()) await readItem(reading, messages, withoutNulls(item), ['input', String(at)]);
   return messages;
 };
 
