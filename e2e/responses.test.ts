@@ -208,6 +208,7 @@ it('another tenant, and the id of a job that is no response, find nothing', asyn
     await expect(who.responses.delete(what)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
   }
   expect((await fana.request(`/openai/v1/responses/${id}`)).status).toBe(200);
+  await Promise.all([fana.ended(job.id), fana.ended(id.replace('resp_', 'job_'))]);
 });
 
 it('functions are called and answered, by a chain and by handing the items back', async () => {
@@ -311,6 +312,21 @@ it('a stream in the background is resumed behind the last event its reader has',
   expect(again).toEqual(rest);
 });
 
+it('a repetition that an SDK counts joins the response that its caller left', async () => {
+  const body = { model: 'gpt-4o', input: 'please hold on', stream: true };
+  const left = new AbortController();
+  const first = fana.request('/v1/responses', { body, signal: left.signal });
+  await expect.poll(() => isHeld, { timeout: 20_000 }).toBe(true);
+  left.abort();
+  await expect(first).rejects.toThrow();
+  const joined = fana.request('/v1/responses', { body, headers: { 'x-stainless-retry-count': '1' } });
+  const { data } = (await (await fana.request('/v1/jobs?limit=1')).json()) as { data: { id: string }[] };
+  release();
+  const response = await joined;
+  expect(response.headers.get('x-fana-job-id')).toBe(data[0]?.id);
+  expect(await response.text()).toContain('You said: please hold on');
+});
+
 it('an error before the answer begins has a status although a stream was asked for', async () => {
   const refused = client.responses.create({ model: 'gpt-4o', input: 'x', stream: true, tools: [{ type: 'web_search' }] });
   await expect(refused).rejects.toBeInstanceOf(OpenAI.BadRequestError);
@@ -332,6 +348,7 @@ it('an answer that breaks off ends its stream with an error that names the respo
   await expect(reading).rejects.toThrow(id);
   await expect.poll(async () => (await client.responses.retrieve(id)).status, { timeout: 20_000 }).toBe('completed');
   expect((await client.responses.retrieve(id)).output_text).toBe('You said: break off');
+  expect(textOf(await eventsOf(await client.responses.retrieve(id, { stream: true })))).toBe('You said: break off');
 });
 
 it('a line of a batch is a response too, with what it was asked with', async () => {

@@ -1,6 +1,6 @@
 import { endJob } from '@fana/core/jobs/end.ts';
 import type { JobError, TextOutput } from '@fana/core/jobs/job.ts';
-import { appendDelta, beginAttempt, claimJob, eventsKey, settleAttempt } from '@fana/core/jobs/store.ts';
+import { appendDelta, beginAttempt, claimJob, eventsKey, releaseJob } from '@fana/core/jobs/store.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiReply, startTestApp, type TestApp } from './test-app.ts';
 import { testRoute } from './test-route.ts';
@@ -42,7 +42,8 @@ const worker = async (jobId: string) => {
       await appendDelta(app.deps.redis, { id: job.id, lease: 'lease_test', attempt, number: ++pieces, text, choices: '' });
     },
     async breakOff(): Promise<void> {
-      await settleAttempt(app.deps.redis, job.id, 'lease_test', 'unknown');
+      await releaseJob(app.deps.redis, { id: job.id, lease: 'lease_test', attempt: { outcome: 'unknown' }, delayMs: 0 });
+      await claimJob(app.deps.redis, job.id, 1, 'lease_test');
     },
     async complete(text: string): Promise<void> {
       const output: TextOutput = { kind: 'text', text, finishReason: 'stop' };
@@ -101,6 +102,26 @@ describe('a stream', () => {
     expect((await app.call(`${PATH}/${id.replace('job_', 'resp_')}`)).json).toMatchObject({ status: 'completed', output: [{ content: [{ text: 'Hello' }] }] });
   });
 
+  test('begun after an answer broke off tells the next one whole, over a gap in the numbers; who was told of the first one gets an error', async () => {
+    const made = await inBackground();
+    const path = `${PATH}/${made.json.id}?stream=true`;
+    const hands = await worker(jobIdOf(made));
+    await hands.call();
+    await hands.say('Hel');
+    await hands.breakOff();
+    const between = app.call(path);
+    await hands.call();
+    await hands.say('Good day');
+    await hands.complete('Good day');
+    const whole = eventsIn((await app.call(path)).text);
+    expect(whole.map(({ sequence_number }) => sequence_number)).toEqual([0, 1, 2, 6, 7, 8, 9, 10, 11, 12]);
+    expect(whole.filter(({ type }) => type === 'response.output_text.delta').map(({ delta }) => delta)).toEqual(['Good day']);
+    expect(eventsIn((await between).text)).toEqual(whole);
+    expect(eventsIn((await app.call(`${path}&starting_after=2`)).text)).toEqual(whole.slice(3));
+    expect(eventsIn((await app.call(`${path}&starting_after=8`)).text)).toEqual(whole.slice(6));
+    expect(eventsIn((await app.call(`${path}&starting_after=5`)).text)).toMatchObject([{ type: 'error', code: 'stream_interrupted', sequence_number: 5 }]);
+  });
+
   test('that fails after its first word ends with response.failed', async () => {
     const waiting = app.call(PATH, { body: { ...body, stream: true } });
     const hands = await worker(await newestJobId());
@@ -137,6 +158,25 @@ describe('a stream', () => {
 
     await app.deps.redis.del(eventsKey(jobIdOf(made)));
     expect(eventsIn((await app.call(`${path}&starting_after=5`)).text)).toEqual([{ ...whole.at(-1), sequence_number: 6 }]);
+  });
+
+  test('asked for again with its Idempotency-Key comes again while it is kept, then says that it is not', async () => {
+    const again = () => app.call(PATH, { body: { ...body, background: true, stream: true }, headers: { 'idempotency-key': 'streamed' } });
+    const first = again();
+    const id = await newestJobId();
+    const hands = await worker(id);
+    await hands.call();
+    await hands.say('Hello');
+    await hands.complete('Hello');
+    const { text } = await first;
+    expect(typesOf(text).at(-1)).toBe('response.completed');
+    const second = await again();
+    expect(second.text).toBe(text);
+    expect(second.headers.get('idempotent-replayed')).toBe('true');
+    await app.deps.redis.del(eventsKey(id));
+    const { status, json } = await again();
+    expect(status).toBe(409);
+    expect(json.error.code).toBe('replay_unavailable');
   });
 
   test('of a response that is cancelled while it waits ends with its status', async () => {

@@ -2,8 +2,10 @@ import { responseInputItems } from '@fana/core/endpoints/response-items.ts';
 import { presentResponse } from '@fana/core/endpoints/response-object.ts';
 import { checkInclude, findResponse, responses } from '@fana/core/endpoints/responses.ts';
 import { AppError } from '@fana/core/errors.ts';
+import { renameId } from '@fana/core/ids.ts';
 import { cancelJob } from '@fana/core/jobs/cancel.ts';
 import { eraseJob } from '@fana/core/jobs/erase.ts';
+import { readEvents } from '@fana/core/jobs/events.ts';
 import { isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
 import { readOutput } from '@fana/core/jobs/long-texts.ts';
 import { parseWith } from '@fana/core/parse.ts';
@@ -53,6 +55,10 @@ const create = async (deps: ApiDeps, c: Context<Environment>): Promise<Response>
     const told = reply(c, await tell(deps, job), 200, headers);
     await seat.close('delivered');
     return told;
+  }
+  if (isTerminal(job.status) && (await readEvents(deps.redis, job.id, '')).length === 0) {
+    await seat.close();
+    throw new AppError('replay_unavailable', `The events of ${renameId('resp', job.id)} are not kept any more: fetch it without a stream.`);
   }
   const streamed = { job, headers, seat, startingAfter: -1 };
   return background ? streamResponse(deps, c, streamed) : streamWhenBegun(deps, c, streamed);

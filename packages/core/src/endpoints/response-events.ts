@@ -13,12 +13,13 @@ export type ResponseEvent = AnswerEvent & { sequence_number: number };
 export type ResponseEvents = {
   /** What the next event of the job says of its response. They are to be handed in from the first one on, each once. */
   add: (event: JobEvent) => Promise<ResponseEvent[]>;
+  /**
+   * The answer so far is void, another will come: numbers go on, so that no two events ever share one. Returns the numbers of its events:
+   * of the first, and the one behind the last; undefined when it had not begun.
+   */
+  restart: () => { from: number; to: number } | undefined;
   /** Whether the answer has begun. */
   hasBegun: () => boolean;
-  /** Whether the stream ends here. */
-  hasEnded: () => boolean;
-  /** The number the next event will have. */
-  nextNumber: () => number;
 };
 
 const END_TYPES = new Set<string>(END_EVENTS);
@@ -50,17 +51,18 @@ const beginning = async (deps: PresentDeps, { id, createdMs, spec }: JobRecord, 
 
 /**
  * Turns the events of a job into those of its response. The same events give the same numbers, whoever reads them and when: that is
- * what `starting_after` resumes on.
+ * what `starting_after` resumes on. Who was told of an answer that broke off cannot be told of the next one: deltas are not taken back
+ * in this protocol. Who was not reads on, over a gap in the numbers.
  */
 export const createResponseEvents = (deps: PresentDeps, job: JobRecord): ResponseEvents => {
-  const answer = createStreamedAnswer(job.id);
+  let answer = createStreamedAnswer(job.id);
+  let answerFrom: number | undefined;
   const isBackground = job.spec.echo?.['background'] === true;
   let number = 0;
+  let isCreated = false;
   let isStarted = false;
-  let isEnded = false;
 
   const end = async (): Promise<AnswerEvent[]> => {
-    isEnded = true;
     const last = await endOfResponse(deps, job.id);
     if (last.type === 'response.completed') return [...answer.close('completed'), last];
     return last.type === 'response.incomplete' ? [...answer.close('incomplete'), last] : [last];
@@ -72,21 +74,34 @@ export const createResponseEvents = (deps: PresentDeps, job: JobRecord): Respons
     return beginning(deps, job, 'in_progress', ['response.in_progress']);
   };
 
+  // A job is queued and started for every attempt, a response once.
+  const create = async (): Promise<AnswerEvent[]> => {
+    if (isCreated) return [];
+    isCreated = true;
+    if (isBackground) return beginning(deps, job, 'queued', ['response.created', 'response.queued']);
+    return beginning(deps, job, 'in_progress', ['response.created']);
+  };
+
   const translate = async (event: JobEvent): Promise<AnswerEvent[]> => {
-    if (event.type === 'job.queued' && isBackground) return beginning(deps, job, 'queued', ['response.created', 'response.queued']);
-    if (event.type === 'job.queued') return beginning(deps, job, 'in_progress', ['response.created']);
+    if (event.type === 'job.queued') return create();
     if (event.type === 'job.started') return start();
     if (event.type === 'output.delta') return answer.add(event);
-    if (END_TYPES.has(event.type)) return end();
-    // Deltas that are out cannot be taken back in this protocol.
-    isEnded = event.type === 'output.reset';
-    return isEnded ? [streamInterrupted(job.id, 'The answer broke off and is made anew.')] : [];
+    return END_TYPES.has(event.type) ? end() : [];
   };
 
   return {
-    add: async (event) => (await translate(event)).map(({ type, ...said }) => ({ type, sequence_number: number++, ...said })),
-    hasBegun: answer.hasBegun,
-    hasEnded: () => isEnded,
-    nextNumber: () => number,
+    async add(event) {
+      const from = number;
+      const told = (await translate(event)).map(({ type, ...said }) => ({ type, sequence_number: number++, ...said }));
+      if (answer.hasBegun()) answerFrom ??= from;
+      return told;
+    },
+    restart() {
+      const told = answerFrom === undefined ? undefined : { from: answerFrom, to: number };
+      answer = createStreamedAnswer(job.id);
+      answerFrom = undefined;
+      return told;
+    },
+    hasBegun: () => answer.hasBegun(),
   };
 };

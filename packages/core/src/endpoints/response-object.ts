@@ -24,6 +24,7 @@ const STATUS = {
 
 /** OpenAI's few codes of a failed response; whatever else went wrong is a `server_error` there. Ours stands in the native job. */
 const FAILURES: Partial<Record<ErrorCode, string>> = {
+  provider_paused: 'rate_limit_exceeded',
   provider_rate_limited: 'rate_limit_exceeded',
   provider_quota_exhausted: 'rate_limit_exceeded',
   provider_refused: 'invalid_prompt',
