@@ -242,7 +242,7 @@ describe('embeddings and models', () => {
   });
 });
 
-it('without a key vectors are simulated, as long as those of the model, near for like texts, and the job says so', async () => {
+it('without a key vectors are simulated, as long as those of the model, near for like texts, and reply and job say so', async () => {
   const fana = await startInstallation();
   try {
     const { data, response } = await clientOf(fana)
@@ -250,6 +250,7 @@ it('without a key vectors are simulated, as long as those of the model, near for
       .withResponse();
     const [fox, foxes, tax] = data.data.map(({ embedding }) => embedding);
     const cosine = (a: number[] = [], b: number[] = []): number => a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
+    expect(data.model).toBe('simulated-embedding');
     expect(fox).toHaveLength(3072);
     expect(cosine(fox, foxes)).toBeGreaterThan(cosine(fox, tax) + 0.2);
     expect((await fana.job(response.headers.get('x-fana-job-id') ?? '')).warnings).toEqual([expect.stringContaining('simulated')]);

@@ -47,6 +47,7 @@ export const simulatedEmbed = async ({ model, inputs, parameters }: EmbeddingReq
   return {
     vectors: inputs.map((input) => vectorOf(input, dimensions)),
     usage: { inputTokens: inputs.reduce((sum, input) => sum + tokensIn(input), 0), outputTokens: 0 },
-    model,
+    // Numbers cannot say that they are simulated, so the name of who made them does.
+    model: 'simulated-embedding',
   };
 };
