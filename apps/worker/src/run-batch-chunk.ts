@@ -48,7 +48,7 @@ export const runBatchChunk = async (deps: Deps, world: ChunkWorld, { id, run: ch
   const lease = newId('lease');
   const claim = await claimChunk(deps, batch, chunk, lease);
   if (claim.kind === 'ended') return DONE;
-  if (claim.kind === 'leased') return { againInMs: Math.max(100, claim.untilMs - deps.now() + 50), isFirst: true };
+  if (claim.kind === 'leased') return { againInMs: Math.max(100, claim.untilMs - deps.now() + 50), place: 'first' };
   const hold = world.keeper.hold(chunkHoldId(id, chunk), lease);
   const held: HeldChunk = { batch, chunk, hold, stopping: AbortSignal.any([hold.signal, world.intake]), calls: unlessCancelled(hold) };
   try {

@@ -10,8 +10,8 @@ import { persist } from './persist.ts';
 import type { ProcessResult } from './processors/processor.ts';
 import { DEADLINE_EXCEEDED, judge, toJobError, UNKNOWN_OUTCOME } from './verdict.ts';
 
-/** What the queue is to do with the message: nothing more, or bring it again later, if need be before everything that waits. */
-export type MessageFate = { againInMs?: number; isFirst?: true };
+/** What the queue is to do with the message: nothing more, or bring it again later: `first` of all that waits, or a priority `sooner` than it came. */
+export type MessageFate = { againInMs?: number; place?: 'first' | 'sooner' };
 /** The message has done its work. */
 export const DONE: MessageFate = {};
 
@@ -61,8 +61,8 @@ export const failRun = async (deps: Deps, run: ClaimedRun, error: AppError): Pro
   const attempt = openAttempt(attempts) ? { outcome: verdict.outcome, error: toJobError(error) } : undefined;
   if (verdict.kind === 'retry') {
     const fate = await releaseRun(deps, run, verdict, attempt);
-    // It had its turn in the queue: back before everything that waits there, but at its time.
-    return error.code === 'provider_paused' && fate.againInMs !== undefined ? { ...fate, isFirst: true } : fate;
+    // It had its turn in the queue: those who came after it are not to overtake it each time.
+    return error.code === 'provider_paused' && fate.againInMs !== undefined ? { ...fate, place: 'sooner' } : fate;
   }
   await endRun(deps, run, { status: verdict.status, error: verdict.error, ...(attempt && { attempt }) });
   return DONE;

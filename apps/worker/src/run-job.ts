@@ -29,7 +29,7 @@ export const runJob = async (deps: Deps, keeper: LeaseKeeper, message: JobMessag
   if (claim.kind === 'gone' || claim.kind === 'stale') return DONE;
   // Another worker holds it: this copy of the message waits for the end of that lease, it is never completed (promise 1). Should that
   // worker be dead, its job is not to wait behind the whole backlog once more.
-  if (claim.kind === 'leased') return { againInMs: Math.max(100, claim.untilMs - deps.now() + 50), isFirst: true };
+  if (claim.kind === 'leased') return { againInMs: Math.max(100, claim.untilMs - deps.now() + 50), place: 'first' };
   const hold = keeper.hold(claim.job.id, lease);
   const deadline = deadlineMs(claim.job);
   const timer = deadline === undefined ? undefined : setTimeout(() => hold.stop('deadline'), Math.min(deadline - deps.now(), 2 ** 31 - 1));

@@ -50,7 +50,8 @@ const consume = (deps: Deps, story: (message: JobMessage) => Promise<MessageFate
     fate = { againInMs: BROKEN_AGAIN_MS };
   }
   if (fate.againInMs === undefined) return;
-  if (fate.isFirst) await message.changePriority({ priority: 0 });
+  if (fate.place === 'first') await message.changePriority({ priority: 0 });
+  else if (fate.place === 'sooner' && message.priority > 1) await message.changePriority({ priority: message.priority - 1 });
   await message.moveToDelayed(deps.now() + fate.againInMs, token);
   throw new DelayedError();
 };

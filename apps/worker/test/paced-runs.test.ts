@@ -81,7 +81,7 @@ describe('a run whose provider asked for a pause', () => {
     const id = await submit();
     await pause('limited', 20_000);
     const fate = await run(id, answer);
-    expect(fate).toEqual({ againInMs: expect.any(Number), isFirst: true });
+    expect(fate).toEqual({ againInMs: expect.any(Number), place: 'sooner' });
     // Exactly when the pause ends (with its jitter), not a backoff later.
     expect(fate.againInMs).toBeGreaterThan(19_000);
     expect(fate.againInMs).toBeLessThan(24_100);
@@ -126,7 +126,7 @@ describe('a run whose provider asked for a pause', () => {
       return ANSWER;
     };
     await pause('limited', 20_000, 'second');
-    expect(await run(id, chat, ['first', 'second'])).toMatchObject({ isFirst: true });
+    expect(await run(id, chat, ['first', 'second'])).toMatchObject({ place: 'sooner' });
     expect(called).toEqual(['first']);
     expect(await reread(id)).toMatchObject({ status: 'queued', attempts: [{ model: 'first', outcome: 'failed' }] });
   });

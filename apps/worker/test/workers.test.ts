@@ -56,3 +56,20 @@ it('a message that meets the lease of a dead worker comes again when that ends, 
   // The queue serves messages without a priority first.
   expect(await deps.redis.hget(`${BULLMQ_PREFIX}:chat:${message}`, 'priority')).toBe('0');
 });
+
+it('a message whose turn at its provider is far away comes again then, one priority before those who came after it', async () => {
+  const other = testDeps(redis.url, { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://127.0.0.1:1/v1' });
+  const request = { provider: 'openai', model: 'gpt-5.5', class: 'interactive', images: 0, maxWaitMs: 0, signal: new AbortController().signal } as const;
+  (await other.pacer.acquire(request)).done({ kind: 'limited', retryAfterMs: 60_000 });
+  const body = { type: 'chat', model: 'gpt-5.5', input: 'hi', priority: 7 };
+  const { job } = await submitJob(other, createAcceptor(other), { tenant: 't', keyId: 'k', requestsPerMinute: 0 }, body, { rawBody: '' });
+  const workers = createWorkers(other, { jobs: keeper, batches: keeper }, other.connections.bull);
+  const message = `${job.id}-1`;
+  await expect.poll(() => other.redis.zscore(`${BULLMQ_PREFIX}:chat:delayed`, message), { timeout: 5000 }).not.toBeNull();
+  await workers.drain();
+  expect(await other.redis.hget(`${BULLMQ_PREFIX}:chat:${message}`, 'priority')).toBe('6');
+  // BullMQ keeps the time in the score above its 12 lowest bits.
+  const dueMs = Number(await other.redis.zscore(`${BULLMQ_PREFIX}:chat:delayed`, message)) / 4096;
+  expect(dueMs - Date.now()).toBeGreaterThan(50_000);
+  await other.close();
+});
