@@ -241,6 +241,11 @@ it('functions are called and answered, by a chain and by handing the items back'
   const handedBack = await client.responses.create({ ...asked, input });
   expect(handedBack.output_text).toBe('Sun in Lima.');
   expect(lastCall()?.messages).toEqual(messages);
+  const references = first.output.map(({ id }) => ({ type: 'item_reference' as const, id: id ?? '' }));
+  const referred = { ...asked, input: [{ role: 'user' as const, content: asked.input }, ...references, ...outputs] };
+  expect((await client.responses.create(referred)).output_text).toBe('Sun in Lima.');
+  expect(lastCall()?.messages).toEqual(messages);
+  await expect(stranger.responses.create(referred)).rejects.toMatchObject({ status: 404, param: 'input.1.id' });
   const items = await client.responses.inputItems.list(chained.id, { order: 'asc' });
   expect(items.data.map(({ type }) => type)).toEqual(['message', 'function_call', 'function_call', 'function_call_output', 'function_call_output']);
   const page = await client.responses.inputItems.list(chained.id, { limit: 2 });

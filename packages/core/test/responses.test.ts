@@ -69,6 +69,7 @@ test('a picture makes it a vision job; documents with their bytes are passed on'
 
 test('what is passed over is told on the job', async () => {
   const call = await parse({
+    include: ['reasoning.encrypted_content'],
     input: [
       { type: 'reasoning', id: 'rs_1', summary: [] },
       { role: 'assistant', phase: 'commentary', content: 'Hm.' },
@@ -76,7 +77,7 @@ test('what is passed over is told on the job', async () => {
     ],
   });
   expect(call.input.messages).toHaveLength(2);
-  expect(call.warnings).toEqual([expect.stringContaining('Reasoning'), expect.stringContaining('phase')]);
+  expect(call.warnings).toEqual([expect.stringContaining('No reasoning'), expect.stringContaining('Reasoning items'), expect.stringContaining('phase')]);
 });
 
 test.each([
@@ -87,7 +88,7 @@ test.each([
   [{ input: 'x', max_tool_calls: 3 }, 'max_tool_calls'],
   [{ input: 'x', tools: [{ type: 'image_generation' }] }, 'tools.0.type'],
   [{ input: 'x', stream: true, stream_options: { include_obfuscation: true } }, 'stream_options.include_obfuscation'],
-  [{ input: [{ type: 'item_reference', id: 'msg_1' }] }, 'input.0.type'],
+  [{ input: [{ type: 'web_search_call', id: 'ws_1' }] }, 'input.0.type'],
   [{ input: [{ role: 'user', content: [{ type: 'input_audio' }] }] }, 'input.0.content.0.type'],
   [{ input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'file_1' }] }] }, 'input.0.content.0.file_id'],
   [
@@ -125,5 +126,6 @@ test('an unknown file or earlier response is not found, with its place', async (
     code: 'not_found',
     param: 'input.0.content.0.file_id',
   });
+  await expect(parse({ input: [{ type: 'item_reference', id: 'msg_1' }] })).rejects.toMatchObject({ code: 'not_found', param: 'input.0.id' });
   await expect(parse({ input: 'x', previous_response_id: 'resp_1' })).rejects.toMatchObject({ code: 'not_found', param: 'previous_response_id' });
 });

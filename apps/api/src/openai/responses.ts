@@ -1,6 +1,7 @@
+import { findResponse } from '@fana/core/endpoints/find-response.ts';
 import { responseInputItems } from '@fana/core/endpoints/response-items.ts';
 import { presentResponse } from '@fana/core/endpoints/response-object.ts';
-import { checkInclude, findResponse, responses } from '@fana/core/endpoints/responses.ts';
+import { checkInclude, responses } from '@fana/core/endpoints/responses.ts';
 import { AppError } from '@fana/core/errors.ts';
 import { renameId } from '@fana/core/ids.ts';
 import { cancelJob } from '@fana/core/jobs/cancel.ts';

@@ -4,10 +4,11 @@ import { AppError } from '../errors.ts';
 import { findFile } from '../files/store.ts';
 import type { ImageRef, InputMessage, MessagePart } from '../jobs/job.ts';
 import { parseWith } from '../parse.ts';
+import { findOutputItem } from './find-response.ts';
 import { withoutNulls } from './without-nulls.ts';
 
 /** The one who reads an input: whose files it may name, and what is to be told of parts that nobody can be given. */
-export type Reading = { deps: Pick<Deps, 'redis' | 'now'>; tenant: string; warnings: Set<string> };
+export type Reading = { deps: Pick<Deps, 'redis' | 'blobs' | 'now'>; tenant: string; warnings: Set<string> };
 type Given = Record<string, unknown>;
 /** A path in the body. */
 type Place = string[];
@@ -143,8 +144,21 @@ const addCallOutput = async (reading: Reading, messages: InputMessage[], given: 
   messages.push({ role: 'tool', content, other: { tool_call_id: call_id } });
 };
 
+const reference = z.strictObject({ type: z.literal('item_reference').optional(), id: z.string().max(200) });
+
+/** An item of an earlier answer stands where it is named. */
+const addReferenced = async (reading: Reading, messages: InputMessage[], given: Given, place: Place): Promise<void> => {
+  const { id: named } = parseWith(reference, given, place);
+  const item = await findOutputItem(reading.deps, reading.tenant, named, [...place, 'id'].join('.'));
+  await readItem(reading, messages, item, place);
+};
+
+/** OpenAI lets a message and a reference go without their type. */
+const typeOf = (given: Given): unknown => given['type'] ?? ('id' in given && !('role' in given) ? 'item_reference' : 'message');
+
 const readItem = async (reading: Reading, messages: InputMessage[], given: Given, place: Place): Promise<void> => {
-  const type = given['type'] ?? 'message';
+  const type = typeOf(given);
+  if (type === 'item_reference') return addReferenced(reading, messages, given, place);
   if (type === 'message') return addMessage(reading, messages, given, place);
   if (type === 'function_call') return addCall(messages, parseWith(functionCall, given, place));
   if (type === 'function_call_output') return addCallOutput(reading, messages, given, place);

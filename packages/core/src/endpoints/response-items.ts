@@ -3,8 +3,8 @@ import { findBlob } from '../blobs/store.ts';
 import { renameId } from '../ids.ts';
 import type { InputMessage, JobRecord, MessagePart } from '../jobs/job.ts';
 import type { PresentDeps } from './endpoint.ts';
+import { conversationOf } from './find-response.ts';
 import { refusalPart, textPart } from './response-output.ts';
-import { conversationOf } from './responses.ts';
 
 type Item = Record<string, unknown> & { id: string };
 

@@ -1,13 +1,11 @@
 import { z } from 'zod';
-import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
-import { isId, renameId } from '../ids.ts';
-import type { InputMessage, JobRecord, JobSpec } from '../jobs/job.ts';
-import { readInput, readOutput } from '../jobs/long-texts.ts';
-import { readJob } from '../jobs/store.ts';
+import type { InputMessage } from '../jobs/job.ts';
+import { readOutput } from '../jobs/long-texts.ts';
 import { parseWith } from '../parse.ts';
 import { lastUserText } from './chat-completions.ts';
 import type { Endpoint, EndpointCall, ParseDeps } from './endpoint.ts';
+import { conversationOf, findResponse } from './find-response.ts';
 import { callMetadata } from './metadata.ts';
 import { picturesOf, type Reading, readResponseInput } from './response-input.ts';
 import { presentResponse } from './response-object.ts';
@@ -25,8 +23,9 @@ const CHAT_WORDS = [
 ] as const;
 
 const LOGPROBS = 'message.output_text.logprobs';
-/** What `include` can ask for: links of pictures are shown anyway. */
-const INCLUDABLE = new Set([LOGPROBS, 'message.input_image.image_url']);
+const ENCRYPTED = 'reasoning.encrypted_content';
+/** What `include` can ask for: links of pictures are shown anyway; it is asked of items of reasoning, of which no answer has one. */
+const INCLUDABLE = new Set([LOGPROBS, ENCRYPTED, 'message.input_image.image_url']);
 
 const body = z.looseObject({
   ...translatedFields,
@@ -77,21 +76,6 @@ const checkFields = ({ include, truncation, stream, stream_options, background, 
   }
 };
 
-/** Whether a job is a response that can be fetched: `store: false` keeps it from that. */
-const isStoredResponse = ({ spec }: Pick<JobRecord, 'spec'>): boolean => spec.endpoint === 'responses' && spec.echo?.['store'] !== false;
-
-/** The job behind a response's id, if it is this tenant's and was stored. */
-export const findResponse = async (deps: Pick<Deps, 'redis'>, tenant: string, id: string): Promise<JobRecord | undefined> => {
-  const job = isId('resp', id) ? await readJob(deps.redis, renameId('job', id)) : undefined;
-  return job?.spec.tenant === tenant && isStoredResponse(job) ? job : undefined;
-};
-
-/** The conversation a response was asked with, without its instructions. */
-export const conversationOf = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: JobSpec): Promise<InputMessage[]> => {
-  const { messages = [] } = await readInput(deps, spec);
-  return spec.echo?.['instructed'] ? messages.slice(1) : messages;
-};
-
 /** Everything that was said up to the end of an earlier response; its instructions do not carry over. */
 const earlierMessages = async (deps: ParseDeps, tenant: string, id: string): Promise<InputMessage[]> => {
   const param = 'previous_response_id';
@@ -124,6 +108,7 @@ const parse = async (deps: ParseDeps, tenant: string, raw: Given): Promise<Endpo
   checkFields(given);
   const parameters = { ...otherParameters(given), ...chatParameters(given as TranslatedFields, given.include?.includes(LOGPROBS) ?? false) };
   const reading: Reading = { deps, tenant, warnings: new Set() };
+  if (given.include?.includes(ENCRYPTED)) reading.warnings.add('No reasoning is included: a chat completion answers without items of reasoning.');
   const before = given.previous_response_id ? await earlierMessages(deps, tenant, given.previous_response_id) : [];
   const conversation = await readResponseInput(reading, given.input, before);
   if (conversation.length === 0) throw new AppError('invalid_request', 'input: holds nothing that can be passed on.', { param: 'input' });
