@@ -12,6 +12,7 @@ COPY packages/core/package.json packages/core/
 COPY packages/testkit/package.json packages/testkit/
 COPY bench/package.json bench/
 COPY e2e/package.json e2e/
+COPY examples/package.json examples/
 RUN npx -y pnpm@12.21.0 install --frozen-lockfile
 COPY . .
 RUN PATH="/app/node_modules/.bin:$PATH" turbo run build
@@ -27,6 +28,7 @@ COPY packages/core/package.json packages/core/
 COPY packages/testkit/package.json packages/testkit/
 COPY bench/package.json bench/
 COPY e2e/package.json e2e/
+COPY examples/package.json examples/
 RUN npx -y pnpm@12.21.0 install --frozen-lockfile --prod --filter @fana/api --filter @fana/worker \
   && rm -rf node_modules/node-linux-* node_modules/.pnpm/node-linux-*
 

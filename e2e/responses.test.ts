@@ -94,7 +94,7 @@ it('a response is one job and one chat completion upstream', async () => {
     temperature: 0.5,
     max_output_tokens: 100,
     metadata: { order: '42' },
-    usage: { input_tokens_details: { cached_tokens: 0 }, output_tokens_details: { reasoning_tokens: 0 } },
+    usage: { input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 }, output_tokens_details: { reasoning_tokens: 0 } },
     store: true,
     background: false,
     tools: [],

@@ -13,7 +13,7 @@ const WORKSPACES = ['apps', 'packages'];
 /** Every file that says what belongs into node_modules. */
 const manifests = () => {
   const packages = WORKSPACES.flatMap((folder) => (existsSync(join(ROOT, folder)) ? readdirSync(join(ROOT, folder)).map((name) => join(folder, name)) : []));
-  return ['pnpm-lock.yaml', 'pnpm-workspace.yaml', ...['.', 'bench', 'e2e', ...packages].map((folder) => join(folder, 'package.json'))].sort();
+  return ['pnpm-lock.yaml', 'pnpm-workspace.yaml', ...['.', 'bench', 'e2e', 'examples', ...packages].map((folder) => join(folder, 'package.json'))].sort();
 };
 
 const wanted = () => {

@@ -3,7 +3,10 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ROOT } from '../node-binary.mjs';
 
-const files = globSync(['*', '{apps,packages,scripts,e2e,bench,docs}/**/*'], { cwd: ROOT, exclude: ['**/node_modules/**', '**/dist/**', '**/.tsc/**'] });
+const files = globSync(['*', '{apps,packages,scripts,e2e,bench,docs,examples}/**/*'], {
+  cwd: ROOT,
+  exclude: ['**/node_modules/**', '**/dist/**', '**/.tsc/**'],
+});
 const DOCS = files.filter((file) => file.endsWith('.md') && !file.startsWith('node_modules'));
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 
@@ -30,7 +33,9 @@ describe('README.md', () => {
   it('maps places that exist, and every folder of the workspace', () => {
     const places = found(section('README.md', 'The map'), /^\| `([^`]+)`/gm);
     expect(places.filter((place) => !existsSync(join(ROOT, place)))).toEqual([]);
-    expect(places).toEqual(expect.arrayContaining(globSync(['{apps,packages}/*/package.json', '{e2e,bench}/package.json'], { cwd: ROOT }).map(dirname)));
+    expect(places).toEqual(
+      expect.arrayContaining(globSync(['{apps,packages}/*/package.json', '{e2e,bench,examples}/package.json'], { cwd: ROOT }).map(dirname)),
+    );
   });
 });
 

@@ -150,7 +150,7 @@ describe('a stream', () => {
     expect(whole[0]).toMatchObject({ response: { status: 'queued', output: [], instructions: 'Be brief.', usage: null, background: true } });
     expect(whole.at(-1)).toMatchObject({
       sequence_number: 10,
-      response: { usage: { input_tokens: 2, input_tokens_details: { cached_tokens: 1 }, output_tokens: 3, total_tokens: 5 } },
+      response: { usage: { input_tokens: 2, input_tokens_details: { cached_tokens: 1, cache_write_tokens: 0 }, output_tokens: 3, total_tokens: 5 } },
     });
     expect(eventsIn((await middle).text)).toEqual(whole.slice(4));
     expect(eventsIn((await app.call(path)).text)).toEqual(whole);

@@ -57,9 +57,8 @@ const closeMessage = (id: string, { outputIndex, parts }: OpenMessage, status: I
 
 const closeCall = (id: string, at: number, { outputIndex, call }: OpenCall, status: ItemStatus): AnswerEvent[] => {
   const item = callItem(id, at, call, status);
-  const { name, arguments: said } = item;
   return [
-    { type: 'response.function_call_arguments.done', output_index: outputIndex, item_id: item.id, name, arguments: said },
+    { type: 'response.function_call_arguments.done', output_index: outputIndex, item_id: item.id, arguments: item.arguments },
     { type: 'response.output_item.done', output_index: outputIndex, item },
   ];
 };

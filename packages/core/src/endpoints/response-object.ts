@@ -36,9 +36,10 @@ const FAILURES: Partial<Record<ErrorCode, string>> = {
 const tellError = (error: JobError | undefined) =>
   error ? { code: FAILURES[error.code] ?? 'server_error', message: error.message } : { code: 'server_error', message: 'The job ended without a result.' };
 
+/** OpenAI's shape wants every count: one that no provider told is 0, as nobody tells here what was written to a cache. */
 const tellUsage = ({ inputTokens = 0, outputTokens = 0, cachedInputTokens = 0, reasoningTokens = 0 }: Usage) => ({
   input_tokens: inputTokens,
-  input_tokens_details: { cached_tokens: cachedInputTokens },
+  input_tokens_details: { cached_tokens: cachedInputTokens, cache_write_tokens: 0 },
   output_tokens: outputTokens,
   output_tokens_details: { reasoning_tokens: reasoningTokens },
   total_tokens: inputTokens + outputTokens,
