@@ -49,9 +49,9 @@ it.each([
   ['metadata with a number', '{"input":"x","metadata":{"a":1}}', 400, 'metadata.a'],
   ['17 pairs of metadata', JSON.stringify({ input: 'x', metadata: Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`k${n}`, 'v'])) }), 400, 'metadata'],
   ['a start too far ahead', '{"input":"x","run_at":99999999999}', 400, 'run_at'],
-  ['a feature not built yet', '{"input":"x","session_id":"ses_1"}', 400, 'session_id'],
+  ['a session id that is none', '{"input":"x","session_id":"ses_1"}', 400, 'session_id'],
   ['a negative deadline', '{"input":"x","deadline_seconds":-1}', 400, 'deadline_seconds'],
-  ['a reply language', '{"input":"x","language":"fr"}', 400, 'language'],
+  ['a reply language', '{"input":"x","language":"xx"}', 400, 'language'],
   ['a retrieval', '{"input":"x","retrieval":{"collection_id":"col_1"}}', 400, 'retrieval'],
   ['a cost limit', '{"input":"x","max_cost_usd":0.5}', 400, 'max_cost_usd'],
 ])('%s is answered with a clear error and its field', async (_, body, status, param) => {
@@ -65,7 +65,7 @@ it.each([
 it('a filter of a feature not built yet is refused by name', async () => {
   const response = await fana.request('/v1/jobs?session_id=ses_1');
   expect(response.status).toBe(400);
-  expect(await response.json()).toMatchObject({ error: { code: 'unsupported_parameter', param: 'session_id' } });
+  expect(await response.json()).toMatchObject({ error: { code: 'invalid_request', param: 'session_id' } });
 });
 
 it.each([

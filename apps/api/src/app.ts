@@ -14,6 +14,7 @@ import { blobRoutes } from './routes/blobs.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { keyRoutes } from './routes/keys.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { triggerRoutes } from './routes/triggers.ts';
 
 /** The API: middleware in order, then one line for each resource. */
@@ -23,6 +24,7 @@ export const createApp = (deps: ApiDeps): Hono<Environment> => {
 
   app.route('/', healthRoutes(deps));
   app.route('/v1/jobs', jobRoutes(deps));
+  app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/triggers', triggerRoutes(deps));
   app.route('/v1/blobs', blobRoutes(deps));
   app.route('/v1/admin/keys', keyRoutes(deps));

@@ -1,10 +1,10 @@
-import { saveBlob } from '@fana/core/blobs/store.ts';
+import { removeBlobs, saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { incompleteReason } from '@fana/core/endpoints/response-output.ts';
 import type { AppError } from '@fana/core/errors.ts';
 import { type Ending, endJob } from '@fana/core/jobs/end.ts';
 import { type Attempt, type AttemptOutcome, deadlineMs, type JobRecord } from '@fana/core/jobs/job.ts';
-import { releaseJob } from '@fana/core/jobs/store.ts';
+import { type FinishReply, releaseJob } from '@fana/core/jobs/store.ts';
 import type { Hold } from './leases.ts';
 import { persist } from './persist.ts';
 import type { ProcessResult } from './processors/processor.ts';
@@ -24,23 +24,33 @@ const INLINE_RESULT_BYTES = 32_768;
 /** Ends a run that reached its result; `lastDelta` is the text that was not published yet. @throws AppError `storage_error`, `unavailable`. */
 export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessResult, lastDelta: string): Promise<void> => {
   const { job, hold } = run;
+  const turn: Ending['turn'] = {};
   const fields: Record<string, string | number> = { usage: JSON.stringify(result.usage), served_by: JSON.stringify(result.servedBy) };
   const output = JSON.stringify(result.output);
   if (output.length > INLINE_RESULT_BYTES) {
     const blob = await persist(hold, () => saveBlob(deps, { tenant: job.spec.tenant, bytes: Buffer.from(output), mediaType: 'application/json' }));
     fields['output_blob'] = blob.id;
+    turn.outputBlobId = blob.id;
     // How many and how long, so that nobody reads megabytes to tell it.
     if (result.output.kind === 'embeddings') fields['output'] = JSON.stringify({ ...result.output, vectors: [] });
   } else {
     fields['output'] = output;
+    turn.output = result.output;
   }
   if (result.costUsd !== undefined) fields['cost_usd'] = result.costUsd;
   if (result.sources) fields['sources'] = JSON.stringify(result.sources);
   const warnings = job.earlierCalls > 0 ? [...result.warnings, earlierCallsWarning(job)] : result.warnings;
   if (warnings.length > 0) fields['result_warnings'] = JSON.stringify(warnings);
   const isCut = result.output.kind === 'text' && incompleteReason(result.output) !== undefined;
-  await endRun(deps, run, { status: 'completed', attempt: { outcome: 'completed' }, lastDelta, isCut, fields });
+  const reply = await endRun(deps, run, { status: 'completed', attempt: { outcome: 'completed' }, lastDelta, isCut, fields, turn });
+  // Erased meanwhile: nobody will ever know of these blobs. A job that is completed may be so by our own first try.
+  if (reply.kind === 'lost' && reply.status !== 'completed') await removeBlobs(deps, resultBlobs(result, turn.outputBlobId));
 };
+
+const resultBlobs = ({ output }: ProcessResult, outputBlobId: string | undefined): string[] => [
+  ...(outputBlobId === undefined ? [] : [outputBlobId]),
+  ...(output.kind === 'images' ? output.images.map(({ blobId }) => blobId) : []),
+];
 
 const earlierCallsWarning = (job: JobRecord): string => `Earlier runs of this job made ${job.earlierCalls} provider call${job.earlierCalls === 1 ? '' : 's'}.`;
 
@@ -108,8 +118,9 @@ const releaseRun = async (deps: Deps, run: ClaimedRun, { delayMs, isPause }: Del
 };
 
 /** Ends a run and says so in the log; an end that comes too late changes nothing. @throws AppError `unavailable` once the lease is lost. */
-export const endRun = async (deps: Deps, { job, hold }: ClaimedRun, ending: Omit<Ending, 'lease'>): Promise<void> => {
+export const endRun = async (deps: Deps, { job, hold }: ClaimedRun, ending: Omit<Ending, 'lease'>): Promise<FinishReply> => {
   const reply = await persist(hold, () => endJob(deps, job, { ...ending, lease: hold.lease }));
   if (reply.kind === 'lost') deps.logger.warn({ job_id: job.id, status: reply.status }, 'a late finisher was refused');
   else deps.logger.debug({ job_id: job.id, status: ending.status }, 'job ended');
+  return reply;
 };

@@ -11,7 +11,9 @@ import { messageOf } from '@fana/core/jobs/acceptor.ts';
 import { endJob } from '@fana/core/jobs/end.ts';
 import { eraseJob } from '@fana/core/jobs/erase.ts';
 import { deadlineMs, isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
-import { DUE, ENDED, RUNNING_BAND_MS, readJob } from '@fana/core/jobs/store.ts';
+import { DUE, ENDED, RUNNING_BAND_MS, readJob, restWaiting } from '@fana/core/jobs/store.ts';
+import { sweepSession } from '@fana/core/sessions/erase-session.ts';
+import { SESSIONS } from '@fana/core/sessions/store.ts';
 import { readDelivery } from '@fana/core/webhooks/store.ts';
 import { DEADLINE_EXCEEDED } from './verdict.ts';
 
@@ -33,6 +35,7 @@ const AGAIN_MAX_MS = 300_000;
 export const sweep = async (deps: Deps): Promise<void> => {
   await sweepDue(deps);
   await sweepExpiredJobs(deps);
+  await sweepSessions(deps);
   await sweepExpiredFiles(deps);
   await sweepExpiredBlobs(deps);
 };
@@ -83,6 +86,10 @@ const mendJob = async (deps: Deps, id: string): Promise<void> => {
   const deadline = deadlineMs(job);
   if (job.status === 'queued' && deadline !== undefined && deadline <= nowMs) {
     await endJob(deps, job, { status: 'failed', lease: '', error: DEADLINE_EXCEEDED });
+    return;
+  }
+  if (job.isWaiting) {
+    await restWaiting(deps.redis, id, deadline);
     return;
   }
   const { priority, ...message } = messageOf(id, job.run, job.spec, (job.spec.runAtMs ?? 0) - nowMs);
@@ -144,6 +151,14 @@ const eraseExpired = async (deps: Deps, id: string): Promise<void> => {
   if (job && isTerminal(job.status)) await eraseJob(deps, job, { expired: true });
   if (!job) await deps.redis.zrem(ENDED, id);
 };
+
+const sweepSessions = (deps: Deps): Promise<void> =>
+  walk(
+    deps,
+    SESSIONS,
+    (nowMs) => ['-inf', nowMs],
+    (id) => sweepSession(deps, id),
+  );
 
 const sweepExpiredBlobs = (deps: Deps): Promise<void> =>
   walk(

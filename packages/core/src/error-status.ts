@@ -26,6 +26,7 @@ export const STATUS = {
   job_running: 409,
   job_not_cancellable: 409,
   job_not_retryable: 409,
+  session_ended: 409,
   endpoint_disabled: 409,
   batch_not_cancellable: 409,
   batch_running: 409,

@@ -25,6 +25,7 @@ export const ERRORS = {
   job_running: { retryable: false, type: 'conflict_error' },
   job_not_cancellable: { retryable: false, type: 'conflict_error' },
   job_not_retryable: { retryable: false, type: 'conflict_error' },
+  session_ended: { retryable: false, type: 'conflict_error' },
   endpoint_disabled: { retryable: false, type: 'conflict_error' },
   batch_not_cancellable: { retryable: false, type: 'conflict_error' },
   batch_running: { retryable: false, type: 'conflict_error' },

@@ -1,3 +1,4 @@
+import { newId } from '@fana/core/ids.ts';
 import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { cancelJob } from '@fana/core/jobs/cancel.ts';
 import { endJob } from '@fana/core/jobs/end.ts';
@@ -103,8 +104,10 @@ describe('submit', () => {
     [{ input: 5 }, 'invalid_request', 'input'],
     [{}, 'invalid_request', 'input'],
     [{ input: 'x', colour: 1 }, 'invalid_request', 'colour'],
-    [{ input: 'x', session_id: 'ses_1' }, 'unsupported_parameter', 'session_id'],
-    [{ input: 'x', language: 'fr' }, 'unsupported_parameter', 'language'],
+    [{ input: 'x', session_id: 'ses_1' }, 'invalid_request', 'session_id'],
+    [{ input: 'x', session_id: newId('ses') }, 'not_found', 'session_id'],
+    [{ input: 'x', language: 'xx' }, 'invalid_request', 'language'],
+    [{ input: 'x', retrieval: { collection_id: 'col_1' } }, 'unsupported_parameter', 'retrieval'],
     [{ input: 'x', priority: 11 }, 'invalid_request', 'priority'],
     [{ input: 'x', type: 'video' }, 'invalid_request', 'type'],
     [{ input: 'x', model: 'no-such-model' }, 'model_not_found', 'model'],

@@ -9,6 +9,7 @@ import { retryJob } from '@fana/core/jobs/retry.ts';
 import { readJob } from '@fana/core/jobs/store.ts';
 import { submitJob } from '@fana/core/jobs/submit.ts';
 import { parseWith } from '@fana/core/parse.ts';
+import { assertSessionId } from '@fana/core/sessions/manage-sessions.ts';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { ApiDeps } from '../api-deps.ts';
@@ -27,7 +28,7 @@ import { streamJobEvents } from './job-events.ts';
 
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
-const jobListQuery = listQuery.extend({ status: z.enum(JOB_STATUSES).optional(), type: z.enum(JOB_TYPES).optional() });
+const jobListQuery = listQuery.extend({ status: z.enum(JOB_STATUSES).optional(), type: z.enum(JOB_TYPES).optional(), session_id: z.string().optional() });
 const waitQuery = z.coerce.number().int().min(0).max(MAX_WAIT_SECONDS);
 
 /** `/v1/jobs`: submit, get, wait, list, events, cancel, retry, delete. */
@@ -56,11 +57,9 @@ export const jobRoutes = (deps: ApiDeps): Hono<Environment> => {
   });
 
   app.get('/', async (c) => {
-    if (c.req.query('session_id') !== undefined) {
-      throw new AppError('unsupported_parameter', 'session_id is not supported yet.', { param: 'session_id' });
-    }
-    const { status, type, limit, after } = parseWith(jobListQuery, c.req.query());
-    const { jobs, hasMore } = await listJobs(deps, c.get('caller').tenant, { status, type }, { limit, after });
+    const { status, type, session_id: sessionId, limit, after } = parseWith(jobListQuery, c.req.query());
+    if (sessionId !== undefined) assertSessionId(sessionId);
+    const { jobs, hasMore } = await listJobs(deps, c.get('caller').tenant, { status, type, sessionId }, { limit, after });
     return reply(c, listPage(await Promise.all(jobs.map((job) => presentJob(deps, job))), hasMore), 200);
   });
 

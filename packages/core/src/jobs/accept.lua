@@ -4,11 +4,14 @@
 -- ARGV  1 first check after (ms), then 2 values an item: its fields joined by the unit separator (0x1f), and its spec (JSON).
 --       Fields: job id, tenant, job type, key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
 --       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), how a repetition of the request finds the job ('' = not:
---       digest, waiter token, lease ms and seconds to keep, see join.lua). Joined, because every argument costs client and server.
--- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited; remaining requests
---       (-1 = no limit); reset s; and at the end the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
+--       digest, waiter token, lease ms and seconds to keep, see join.lua), its session ('' = none; else 1 or 0,
+--       whether its turn makes or shows a picture, and the session id). Joined, because every argument costs client and server.
+-- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited, 5 accepted and waiting
+--       for an earlier job of its session, 6 no such session, 7 session ended; remaining requests (-1 = no limit); reset s; and at the end
+--       the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
-local FIELDS = '^' .. string.rep('([^\31]*)\31', 9) .. '([^\31]*)$'
+-- @include ../sessions/turn-order.lua
+local FIELDS = '^' .. string.rep('([^\31]*)\31', 10) .. '([^\31]*)$'
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now = string.format('%d', now_ms)
@@ -65,8 +68,28 @@ local function remember(tenant, key, value)
   remembered[tenant] = true
 end
 
+-- Appends the job's turn to its session. Returns whether it has to wait for an earlier one.
+local function append_turn(session, shows, id)
+  local key = session_key(session)
+  local turn = redis.call('HINCRBY', key, 'last_turn', 1)
+  redis.call('HSET', 'fana:job:' .. id, 'session', session, 'turn', turn)
+  redis.call('HSET', key .. ':turns', turn, '- {"job":"' .. id .. '","at":' .. now .. '}')
+  redis.call('HSET', key, 'shows', shows)
+  touch_session(session, redis.call('HGET', key, 'ttl_ms'), now_ms)
+  return queue_turn(session, turn, id)
+end
+
+-- Why no job may join this session: 6 or 7.
+local function session_refusal(session, tenant)
+  local found = redis.call('HMGET', session_key(session), 'tenant', 'expires_ms', 'ended_ms')
+  if found[1] ~= tenant then return 6 end
+  if found[3] then return 7 end
+  if tonumber(found[2]) <= now_ms and redis.call('EXISTS', session_key(session) .. ':open') == 0 then return 6 end
+  return nil
+end
+
 local due, indexes = {}, {}
-local function record(id, tenant, job_type, spec, run_at, deadline, index)
+local function record(id, tenant, job_type, spec, run_at, deadline, index, waits)
   redis.call('HSET', 'fana:job:' .. id, 'spec', spec, 'status', 'queued', 'type', job_type, 'run', '1', 'created_ms', now)
   local members = indexes[tenant]
   if not members then
@@ -75,6 +98,14 @@ local function record(id, tenant, job_type, spec, run_at, deadline, index)
   end
   members[#members + 1] = string.format('%d', now_us + index)
   members[#members + 1] = id
+  -- One that waits has no message to be looked for: whoever ends the job before it sees to that.
+  if waits then
+    if deadline ~= '0' then
+      due[#due + 1] = string.format('%d', now_ms + tonumber(deadline) * 1000)
+      due[#due + 1] = id
+    end
+    return
+  end
   if run_at == '0' and deadline == '0' then
     due[#due + 1] = usual_check
     due[#due + 1] = id
@@ -96,7 +127,8 @@ local function let_join(id, join)
 end
 
 local function accept(fields, spec, index)
-  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline, join = string.match(fields, FIELDS)
+  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline, join, turn = string.match(fields, FIELDS)
+  local session = string.sub(turn, 2)
   if idempotency_key ~= '' then
     local fingerprint, first_id = seen_before(tenant, idempotency_key)
     if fingerprint then
@@ -105,6 +137,10 @@ local function accept(fields, spec, index)
       return 2, -1, 0
     end
   end
+  if session ~= '' then
+    local refusal = session_refusal(session, tenant)
+    if refusal then return refusal, -1, 0 end
+  end
   local remaining, reset = -1, 0
   if limit ~= '0' then
     local allowed
@@ -112,9 +148,10 @@ local function accept(fields, spec, index)
     if not allowed then return 4, 0, reset end
   end
   if idempotency_key ~= '' then remember(tenant, idempotency_key, body .. '|' .. id .. '|' .. time[1]) end
-  record(id, tenant, job_type, spec, run_at, deadline, index)
+  local waits = session ~= '' and append_turn(session, string.sub(turn, 1, 1), id)
+  record(id, tenant, job_type, spec, run_at, deadline, index, waits)
   if join ~= '' then let_join(id, join) end
-  return 1, remaining, reset
+  return waits and 5 or 1, remaining, reset
 end
 
 local replies = { now }

@@ -48,7 +48,7 @@ export const createAcceptor = (deps: Pick<Deps, 'redis' | 'queues' | 'now'>): Ac
         group.map(({ item }) => item),
       );
       const messages = group.flatMap(({ spec, item }, at) => {
-        if (replies[at]?.kind !== 'accepted') return [];
+        if (replies[at]?.kind !== 'accepted' || replies[at].waits) return [];
         return [messageOf(item.id, 1, spec, spec.runAtMs === undefined ? 0 : spec.runAtMs - deps.now())];
       });
       if (messages.length > 0) await deps.queues.enqueue(messages);

@@ -1,11 +1,11 @@
 -- Takes the lease of a run, if it is free. An attempt left open by a dead worker is closed as `unknown`.
 -- KEYS  1 job hash  2 due zset  3 event stream
 -- ARGV  1 job id  2 run  3 lease token  4 lease ms  5 from the end of the lease to the score in the due zset (ms; below zero: see RUNNING_BAND_MS)
--- Returns { 'gone' } | { 'stale' } (another run, or this one has ended) | { 'leased', lease ends ms } | { 'claimed', field, value, … }
-local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'lease_ms', 'open_attempt', 'announced', 'created_ms', 'attempt_count')
+-- Returns { 'gone' } | { 'stale' } (another run, this one has ended, or it waits for another job of its session) | { 'leased', lease ends ms } | { 'claimed', field, value, … }
+local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'lease_ms', 'open_attempt', 'announced', 'created_ms', 'attempt_count', 'waiting')
 local status, run, open_attempt = record[1], record[2], record[4]
 if not status then return { 'gone' } end
-if run ~= ARGV[2] then return { 'stale' } end
+if run ~= ARGV[2] or record[8] then return { 'stale' } end
 if status ~= 'queued' and status ~= 'in_progress' and status ~= 'cancelling' then return { 'stale' } end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)

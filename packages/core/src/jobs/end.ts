@@ -1,7 +1,9 @@
 import type { Deps } from '../deps.ts';
+import { encodeTurn, type TurnEnd, turnOf } from '../sessions/turn.ts';
 import { jobOccasion } from '../webhooks/occasion.ts';
 import { prepareDeliveries, sendDeliveries } from '../webhooks/publish.ts';
 import type { AttemptOutcome, JobError, JobRecord, TerminalStatus } from './job.ts';
+import { sendNext } from './send-next.ts';
 import { type FinishReply, finishJob } from './store.ts';
 
 /** How a run ends. `fields` are written to the record as they are. */
@@ -15,6 +17,10 @@ export type Ending = {
   isCut?: boolean;
   error?: JobError;
   fields?: Record<string, string | number>;
+  /** What the session remembers of it beside the status. */
+  turn?: Omit<TurnEnd, 'status'>;
+  /** The language its message is surely in. */
+  spoken?: string;
 };
 
 /**
@@ -33,8 +39,12 @@ export const endJob = async (deps: Pick<Deps, 'redis' | 'queues' | 'config' | 'n
     ...(ending.lastDelta !== undefined && { lastDelta: ending.lastDelta }),
     resultTtlMs: deps.config.results.ttlSeconds * 1000,
     deliveries,
+    ...(job.session && { turn: encodeTurn(turnOf(job, { ...ending.turn, status: ending.status })), spoken: ending.spoken }),
     fields: { ...ending.fields, ...(job.language !== undefined && { language: job.language }), ...(ending.error && { error: JSON.stringify(ending.error) }) },
   });
-  if (reply.kind === 'finished') await sendDeliveries(deps, deliveries);
+  if (reply.kind === 'finished') {
+    await sendDeliveries(deps, deliveries);
+    await sendNext(deps, reply.nextJobId);
+  }
   return reply;
 };

@@ -2,7 +2,8 @@ import { removeBlobs } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import type { JobRecord } from './job.ts';
-import { eraseJobKeys } from './store.ts';
+import { sendNext } from './send-next.ts';
+import { eraseJobKeys, fenceJob } from './store.ts';
 
 /** Blobs that belong to the job alone: what it was given, its long texts, and (on request) the pictures it made. */
 const ownBlobs = (job: JobRecord, withResults: boolean): string[] => {
@@ -17,8 +18,20 @@ const ownBlobs = (job: JobRecord, withResults: boolean): string[] => {
  * that are still pending are sent; when it is erased on request, they are not.
  * @throws AppError `job_running`.
  */
-export const eraseJob = async (deps: Pick<Deps, 'redis' | 'blobs'>, job: JobRecord, { expired = false } = {}): Promise<void> => {
+export const eraseJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'queues' | 'now'>, job: JobRecord, { expired = false } = {}): Promise<void> => {
   const reply = await eraseJobKeys(deps.redis, job, expired);
-  if (reply === 'running') throw new AppError('job_running', 'A running job cannot be deleted: cancel it first.');
-  await removeBlobs(deps, ownBlobs(job, !expired));
+  if (reply.kind === 'running') throw new AppError('job_running', 'A running job cannot be deleted: cancel it first.');
+  if (reply.kind === 'gone' || !reply.isRemembered) await removeBlobs(deps, ownBlobs(job, !expired));
+  if (reply.kind === 'erased') await sendNext(deps, reply.nextJobId);
+};
+
+/**
+ * Erases a job whatever it is doing: one that runs is taken from its worker, whose late result is refused. Blobs first: a process that dies in
+ * between finds the record again.
+ */
+export const eraseAnyJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'queues' | 'now'>, id: string): Promise<void> => {
+  const job = await fenceJob(deps.redis, id);
+  if (!job) return;
+  await removeBlobs(deps, ownBlobs(job, true));
+  await eraseJob(deps, job);
 };

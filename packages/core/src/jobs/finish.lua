@@ -9,11 +9,13 @@
 --       8 result TTL ms
 --       9 tenant
 --       10 seconds the stream stays readable
---       11… the list of webhook deliveries that this end owes (deliveries.lua)
+--       11 line of the job's turn, if it has a session (sessions/turn.ts)  12 language its message is surely in ('' = not sure)
+--       13… the list of webhook deliveries that this end owes (deliveries.lua)
 --       after it field, value pairs for the record
--- Returns { 'finished', end event id, finished ms, expires ms } | { 'lost', status or '' }
+-- Returns { 'finished', end event id, finished ms, expires ms, the job of its session whose message is now to be sent or '' } | { 'lost', status or '' }
 -- @include ../webhooks/deliveries.lua
-local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'lease', 'open_attempt', 'announced', 'created_ms')
+-- @include ../sessions/turn-order.lua
+local record = redis.call('HMGET', KEYS[1], 'status', 'run', 'lease', 'open_attempt', 'announced', 'created_ms', 'session', 'turn')
 local status = record[1]
 if not status or record[2] ~= ARGV[3] then return { 'lost', status or '' } end
 if ARGV[2] == '' then
@@ -41,9 +43,15 @@ end
 local end_event = redis.call('XADD', KEYS[3], '*', 'type', 'job.' .. ARGV[4], 'attempt', open_attempt or 0, 'at', now)
 redis.call('EXPIRE', KEYS[3], ARGV[10])
 local expires = string.format('%.0f', now_ms + tonumber(ARGV[8]))
-redis.call('HDEL', KEYS[1], 'lease', 'lease_ms', 'open_attempt', 'published')
-local first_field = write_deliveries({ id = ARGV[1], key = KEYS[1], tenant = ARGV[9] }, now_ms, expires, 11)
+redis.call('HDEL', KEYS[1], 'lease', 'lease_ms', 'open_attempt', 'published', 'waiting')
+local first_field = write_deliveries({ id = ARGV[1], key = KEYS[1], tenant = ARGV[9] }, now_ms, expires, 13)
 redis.call('HSET', KEYS[1], 'status', ARGV[4], 'finished_ms', now, 'expires_ms', expires, 'end_event', end_event, 'announced', 1, unpack(ARGV, first_field))
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('PUBLISH', 'fana:job:' .. ARGV[1], ARGV[4])
-return { 'finished', end_event, now, expires }
+local next_job = ''
+if record[7] then
+  write_turn(record[7], record[8], ARGV[11])
+  next_job = leave_turn(record[7], ARGV[1], now_ms)
+  if ARGV[12] ~= '' and redis.call('EXISTS', session_key(record[7])) == 1 then redis.call('HSET', session_key(record[7]), 'spoken', ARGV[12]) end
+end
+return { 'finished', end_event, now, expires, next_job }

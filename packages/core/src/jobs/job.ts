@@ -66,7 +66,8 @@ export type UrlKind = 'image' | 'page' | 'document';
 /** What became of a URL named in the text. Only pictures are read now; pages and documents are listed as `not_read`. */
 export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'not_read' | 'failed'; title?: string };
 
-export type JobTrigger = { label: JobType; confidence: number; source: 'request' | 'rules' | 'model' | 'llm' };
+/** `session`: what an earlier turn showed decided it. */
+export type JobTrigger = { label: JobType; confidence: number; source: 'request' | 'rules' | 'model' | 'session' | 'llm' };
 
 type JobWebhook = { url: string; events: JobEventType[] };
 /** The event of the end of a run: the last one of its stream, and the one its webhook carries. */
@@ -86,7 +87,7 @@ export type JobSpec = {
   inputBlobId?: string;
   inputPreview: string;
   parameters: Record<string, unknown>;
-  system: { source: 'installation' | 'key' | 'job'; text?: string };
+  system: { source: 'installation' | 'key' | 'session' | 'job'; text?: string };
   urls: { url: string; kind: UrlKind }[];
   warnings: string[];
   metadata: Record<string, string>;
@@ -100,6 +101,11 @@ export type JobSpec = {
   pauseBudgetMs?: number;
   runAtMs?: number;
   deadlineSeconds?: number;
+  sessionId?: string;
+  /** The pictures of the latest turn before it that made or showed some are this job's too: to edit, or to look at. */
+  takesSessionPictures?: true;
+  /** The language to answer in, if the job or its session says so: a BCP 47 tag. */
+  language?: string;
   /** Blobs this job alone owns (attached pictures, large input): erased with it. */
   ownedBlobIds: string[];
 };
@@ -213,6 +219,10 @@ export type JobRecord = {
   /** Linked pictures stored for this job: field of the URL → blob id (kept-pictures.ts). */
   pictures: Record<string, string>;
   cancelRequested: boolean;
+  /** Which turn of its session it is, counted from 1. */
+  session?: { id: string; turn: number };
+  /** An earlier job of its session has not ended: it has no message, and none may claim it. */
+  isWaiting?: true;
   /** Stream id of the terminal event of this run. */
   endEventId?: string;
 };

@@ -1,12 +1,14 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { execute } from '../redis.ts';
+import { lookUpSession } from '../sessions/manage-sessions.ts';
+import { lastTurn, readTurns } from '../sessions/store.ts';
 import type { JobRecord, JobStatus, JobType } from './job.ts';
 import { decodeRecord } from './record.ts';
-import { jobKey, tenantJobsKey } from './store.ts';
+import { jobKey, readJob, tenantJobsKey } from './store.ts';
 
 /** Unset fields match every job. */
-export type JobFilter = { status?: JobStatus | undefined; type?: JobType | undefined };
+export type JobFilter = { status?: JobStatus | undefined; type?: JobType | undefined; sessionId?: string | undefined };
 /** Which page of a list: at most `limit` jobs, from the one after `after`. */
 type PageRequest = { limit: number; after?: string | undefined };
 export type JobPage = { jobs: JobRecord[]; hasMore: boolean };
@@ -19,6 +21,7 @@ const SCAN = 500;
  * @throws AppError `invalid_request` when `after` is not one of the tenant's jobs.
  */
 export const listJobs = async (deps: Pick<Deps, 'redis'>, tenant: string, filter: JobFilter, { limit, after }: PageRequest): Promise<JobPage> => {
+  if (filter.sessionId !== undefined) return listSessionJobs(deps, tenant, filter, { limit, after });
   const index = tenantJobsKey(tenant);
   let start = 0;
   if (after !== undefined) {
@@ -38,8 +41,26 @@ export const listJobs = async (deps: Pick<Deps, 'redis'>, tenant: string, filter
   return { jobs, hasMore: found.length > limit };
 };
 
-const matching = async (deps: Pick<Deps, 'redis'>, ids: string[], { status, type }: JobFilter): Promise<string[]> => {
-  if (ids.length === 0 || (status === undefined && type === undefined)) return ids;
+/** The jobs of one session, newest turn first. A session that is not the tenant's has none. */
+const listSessionJobs = async (deps: Pick<Deps, 'redis'>, tenant: string, filter: JobFilter, { limit, after }: PageRequest): Promise<JobPage> => {
+  const session = await lookUpSession(deps, tenant, filter.sessionId ?? '');
+  const last = after === undefined ? undefined : await readJob(deps.redis, after);
+  if (after !== undefined && (!session || last?.session?.id !== session.id)) {
+    throw new AppError('invalid_request', 'after: there is no such job.', { param: 'after' });
+  }
+  if (!session) return { jobs: [], hasMore: false };
+  const found: string[] = [];
+  let from = last?.session ? last.session.turn - 1 : await lastTurn(deps.redis, session.id);
+  for (; from > 0 && found.length <= limit; from -= SCAN) {
+    const turns = await readTurns(deps.redis, session.id, from, Math.max(1, from - SCAN + 1));
+    const ids = turns.map(({ jobId }) => jobId);
+    found.push(...(await matching(deps, ids, filter)));
+  }
+  return { jobs: await readMany(deps, found.slice(0, limit)), hasMore: found.length > limit };
+};
+
+const matching = async (deps: Pick<Deps, 'redis'>, ids: string[], { status, type, sessionId }: JobFilter): Promise<string[]> => {
+  if (ids.length === 0 || (status === undefined && type === undefined && sessionId === undefined)) return ids;
   const pipeline = deps.redis.pipeline();
   for (const id of ids) pipeline.hmget(jobKey(id), 'status', 'type');
   const replies = (await execute(pipeline)) as (string | null)[][];

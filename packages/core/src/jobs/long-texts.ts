@@ -1,7 +1,7 @@
 import { readBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
-import type { JobInput, JobOutput, JobRecord, JobSpec } from './job.ts';
+import type { JobInput, JobOutput, JobSpec } from './job.ts';
 
 /** The input of a job, wherever it lives. @throws AppError `storage_error`, `not_found`. */
 export const readInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spec: Pick<JobSpec, 'tenant' | 'input' | 'inputBlobId'>): Promise<JobInput> => {
@@ -12,8 +12,11 @@ export const readInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, spe
 };
 
 /** The output of a job, wherever it lives; undefined while there is none. @throws AppError `storage_error`, `not_found`. */
-export const readOutput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, job: JobRecord): Promise<JobOutput | undefined> => {
-  if (!job.outputBlobId) return job.output;
-  const { bytes } = await readBlob(deps, job.outputBlobId, job.spec.tenant);
+export const readOutput = async (
+  deps: Pick<Deps, 'redis' | 'blobs' | 'now'>,
+  { output, outputBlobId, spec: { tenant } }: { output?: JobOutput; outputBlobId?: string; spec: Pick<JobSpec, 'tenant'> },
+): Promise<JobOutput | undefined> => {
+  if (outputBlobId === undefined) return output;
+  const { bytes } = await readBlob(deps, outputBlobId, tenant);
   return JSON.parse(bytes.toString());
 };

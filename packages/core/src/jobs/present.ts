@@ -28,7 +28,8 @@ const presentEmbeddings = ({ count, dimensions, vectors }: EmbeddingOutput, blob
   embeddings: { count, dimensions, encoding: 'base64_float32', vectors: blobId === undefined ? vectors : null, blob_id: blobId ?? null },
 });
 
-const presentOutput = (config: Deps['config'], output: TextOutput | ImageOutput | undefined, language: string | null) => {
+/** What a message was answered with, as clients see it. */
+export const presentOutput = (config: Deps['config'], output: TextOutput | ImageOutput | undefined, language: string | null) => {
   if (!output) return null;
   if (output.kind === 'text') return { text: output.text, finish_reason: output.finishReason, language, citations: [] };
   return {
@@ -53,7 +54,9 @@ const presentSources = (job: JobRecord): { url: string; kind: string; status: st
 const readPresented = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, job: JobRecord) => {
   if (job.output?.kind === 'embeddings') return presentEmbeddings(job.output, job.outputBlobId);
   const output = await readOutput(deps, job);
-  return output?.kind === 'embeddings' ? presentEmbeddings(output, job.outputBlobId) : presentOutput(deps.config, output, job.language ?? null);
+  return output?.kind === 'embeddings'
+    ? presentEmbeddings(output, job.outputBlobId)
+    : presentOutput(deps.config, output, job.spec.language ?? job.language ?? null);
 };
 
 /** The job as a client sees it. @throws AppError `storage_error` when a long result cannot be read back. */
@@ -77,7 +80,7 @@ export const presentJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' |
     attempts: job.attempts.map(presentAttempt),
     error: presentError(job.error),
     warnings: job.warnings,
-    session_id: null,
+    session_id: spec.sessionId ?? null,
     metadata: spec.metadata,
     priority: spec.priority,
     created_at: seconds(job.createdMs),

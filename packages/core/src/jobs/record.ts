@@ -1,8 +1,7 @@
 import type { Attempt, JobRecord, JobStatus } from './job.ts';
+import { PICTURE_FIELD } from './picture-field.ts';
 import { decodeSpec } from './spec-line.ts';
 
-/** Fields of linked pictures that were stored for the job; the value is the blob id. */
-export const PICTURE_FIELD = 'picture:';
 const picturesOf = (hash: Record<string, string>): Record<string, string> =>
   Object.fromEntries(Object.entries(hash).filter(([field]) => field.startsWith(PICTURE_FIELD)));
 
@@ -39,6 +38,8 @@ export const decodeRecord = (id: string, hash: Record<string, string>): JobRecor
     ...(hash['served_by'] !== undefined && { servedBy: JSON.parse(hash['served_by']) }),
     ...(hash['error'] !== undefined && { error: JSON.parse(hash['error']) }),
     ...(hash['sources'] !== undefined && { sources: JSON.parse(hash['sources']) }),
+    ...(hash['session'] !== undefined && { session: { id: hash['session'], turn: Number(hash['turn']) } }),
+    ...(hash['waiting'] !== undefined && { isWaiting: true }),
     ...(hash['end_event'] !== undefined && { endEventId: hash['end_event'] }),
   };
 };

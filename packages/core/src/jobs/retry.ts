@@ -14,6 +14,6 @@ export const retryJob = async (deps: Pick<Deps, 'redis' | 'queues'>, job: JobRec
     throw new AppError('job_not_retryable', `Only a failed, cancelled or unknown_outcome job can be retried; this one is ${job.status}.`);
   }
   if (reply.kind === 'gone') return undefined;
-  await deps.queues.enqueue([messageOf(job.id, reply.run, job.spec)]);
+  if (!reply.waits) await deps.queues.enqueue([messageOf(job.id, reply.run, job.spec)]);
   return readJob(deps.redis, job.id);
 };

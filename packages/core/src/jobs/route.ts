@@ -1,12 +1,18 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
+import type { Session } from '../sessions/session.ts';
 import { classifyOrAsk } from '../triggers/ask-model.ts';
 import { JOB_CATALOG } from './catalog.ts';
 import { type JobInput, type JobTrigger, type JobType, MESSAGE_TYPES, type MessageType, type UrlKind } from './job.ts';
 import type { Submission } from './submission.ts';
 
-type Asked = { submission: Pick<Submission, 'type' | 'model'>; input: JobInput; urls: { url: string; kind: UrlKind }[] };
-export type Route = { type: MessageType; trigger: JobTrigger; model: string; warnings: string[] };
+type Asked = {
+  submission: Pick<Submission, 'type' | 'model'>;
+  input: JobInput;
+  urls: { url: string; kind: UrlKind }[];
+  session: Pick<Session, 'showsPicture'> | undefined;
+};
+export type Route = { type: MessageType; trigger: JobTrigger; model: string; warnings: string[]; takesSessionPictures: boolean };
 
 const hasPicture = ({ input, urls }: Asked): boolean =>
   input.images.length > 0 ||
@@ -47,18 +53,19 @@ export const decideType = async (deps: Pick<Deps, 'providers' | 'config' | 'logg
     if (requested === 'vision' && !hasPicture(asked)) throw new AppError('invalid_request', 'input: a vision job needs a picture.', { param: 'input' });
     if (requested === 'image' && input.text.trim() === '') throw new AppError('invalid_request', 'input: an image job needs a text.', { param: 'input' });
     const trigger: JobTrigger = { label: requested, confidence: 1, source: 'request' };
-    return { type: requested, trigger, model: submission.model ?? JOB_CATALOG[requested].defaultModel, warnings: [] };
+    return { type: requested, trigger, model: submission.model ?? JOB_CATALOG[requested].defaultModel, warnings: [], takesSessionPictures: false };
   }
   const { label, confidence, source } = await classifyOrAsk(deps, { text: input.text, hasImage: input.images.length > 0 }, hasPicture(asked));
   const trigger: JobTrigger = { label, confidence: Math.round(confidence * 1000) / 1000, source };
-  if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [] };
+  if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [], takesSessionPictures: false };
   const served = servedTypes(deps, submission.model);
-  if (served.includes(label)) return { type: label, trigger, model: submission.model, warnings: [] };
+  if (served.includes(label)) return { type: label, trigger, model: submission.model, warnings: [], takesSessionPictures: false };
   const type: MessageType = served.includes('vision') && hasPicture(asked) ? 'vision' : (served[0] ?? 'chat');
   return {
     type,
     trigger,
     model: submission.model,
+    takesSessionPictures: false,
     warnings: [`The message asks for ${label}, which ${submission.model} does not serve: it was run as ${type}.`],
   };
 };

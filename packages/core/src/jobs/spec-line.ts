@@ -37,6 +37,9 @@ export const encodeSpec = (spec: JobSpec, long = false): string => {
   if (spec.pauseBudgetMs !== undefined) line.pauseBudgetMs = spec.pauseBudgetMs;
   if (spec.runAtMs !== undefined) line.runAtMs = spec.runAtMs;
   if (spec.deadlineSeconds !== undefined) line.deadlineSeconds = spec.deadlineSeconds;
+  if (spec.sessionId !== undefined) line.sessionId = spec.sessionId;
+  if (spec.takesSessionPictures) line.takesSessionPictures = true;
+  if (spec.language !== undefined) line.language = spec.language;
   if (spec.ownedBlobIds.length > 0) line.ownedBlobIds = spec.ownedBlobIds;
   return JSON.stringify(line);
 };

@@ -52,6 +52,8 @@ const scripts = {
   cancel: loadScript(import.meta.url, './cancel.lua'),
   retry: loadScript(import.meta.url, './retry.lua'),
   erase: loadScript(import.meta.url, './erase.lua'),
+  fence: loadScript(import.meta.url, './fence.lua'),
+  restWaiting: loadScript(import.meta.url, './rest-waiting.lua'),
   join: loadScript(import.meta.url, './join.lua'),
   renewWaiters: loadScript(import.meta.url, './renew-waiters.lua'),
   leave: loadScript(import.meta.url, './leave.lua'),
@@ -71,32 +73,46 @@ export type AcceptItem = {
   deadlineSeconds: number;
   /** The place of the caller that waits for it; undefined: no repetition of the request joins it. */
   place: Place | undefined;
+  /** The session whose next turn it is, and whether that turn makes or shows a picture. */
+  session: { id: string; showsPicture: boolean } | undefined;
 };
 /** A caller that waits for a job: `digest` tells requests apart (join.ts), `waiter` is its token. */
 export type Place = { digest: string; waiter: string };
-export type AcceptReply = { kind: 'accepted' | 'replayed' | 'mismatch' | 'limited'; id: string; createdMs: number; remaining: number; resetSeconds: number };
+/** `waits`: an earlier job of its session has not ended, so its message is not to be sent yet. */
+export type AcceptReply = {
+  kind: 'accepted' | 'replayed' | 'mismatch' | 'limited' | 'no_session' | 'session_ended';
+  waits: boolean;
+  id: string;
+  createdMs: number;
+  remaining: number;
+  resetSeconds: number;
+};
 
 /** Between the fields of an item; none of them can hold it (ids, numbers, hashes, and tenants by their schema). */
 const UNIT_SEPARATOR = '\x1f';
 
 /** The integers of accept.lua. */
-const ACCEPT_KINDS = [undefined, 'accepted', 'replayed', 'mismatch', 'limited'] as const;
+const ACCEPT_KINDS = [undefined, 'accepted', 'replayed', 'mismatch', 'limited', 'accepted', 'no_session', 'session_ended'] as const;
+/** The one of them that says `waits`. */
+const ACCEPTED_WAITING = 5;
 
 /** Accepts a group of submissions in one step; the replies have their order. @throws when Redis is away: some may have been accepted. */
 export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<AcceptReply[]> => {
   const args: string[] = [String(FIRST_CHECK_MS)];
   for (const item of items) {
-    const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, place } = item;
+    const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, place, session } = item;
     const join = place ? `${place.digest} ${place.waiter} ${WAITER_LEASE_MS} ${JOIN_KEPT_SECONDS}` : '';
-    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, join].join(UNIT_SEPARATOR), item.spec);
+    const turn = session ? `${session.showsPicture ? 1 : 0}${session.id}` : '';
+    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, join, turn].join(UNIT_SEPARATOR), item.spec);
   }
   const [now, ...values] = (await scripts.accept(redis, [DUE], args)) as (string | number)[];
   const createdMs = Number(now);
   let nextReplayed = 3 * items.length;
   return items.map((item, at) => {
-    const kind = ACCEPT_KINDS[Number(values[3 * at])] ?? 'mismatch';
+    const code = Number(values[3 * at]);
+    const kind = ACCEPT_KINDS[code] ?? 'mismatch';
     const id = kind === 'replayed' ? String(values[nextReplayed++]) : item.id;
-    return { kind, id, createdMs, remaining: Number(values[3 * at + 1]), resetSeconds: Number(values[3 * at + 2]) };
+    return { kind, waits: code === ACCEPTED_WAITING, id, createdMs, remaining: Number(values[3 * at + 1]), resetSeconds: Number(values[3 * at + 2]) };
   });
 };
 
@@ -114,9 +130,7 @@ export const claimJob = async (redis: Redis, id: string, run: number, lease: str
   const [kind, ...rest] = (await scripts.claim(redis, [jobKey(id), DUE, eventsKey(id)], [id, run, lease, LEASE_MS, GRACE_MS - RUNNING_BAND_MS])) as string[];
   if (kind === 'leased') return { kind, untilMs: Number(rest[0]) };
   if (kind !== 'claimed') return { kind: kind === 'gone' ? 'gone' : 'stale' };
-  const hash: Record<string, string> = {};
-  for (let i = 0; i < rest.length; i += 2) hash[rest[i] as string] = rest[i + 1] as string;
-  return { kind, job: decodeRecord(id, hash) };
+  return { kind, job: decodeRecord(id, toHash(rest)) };
 };
 
 /** `lost`: another worker holds the job. `cancelling`: no further call may be made. */
@@ -156,10 +170,16 @@ export type FinishInput = {
   resultTtlMs: number;
   /** What webhooks are owed (webhooks/publish.ts). */
   deliveries: Delivery[];
+  /** The line of its turn (sessions/turn.ts), if it has a session. */
+  turn?: string | undefined;
+  /** The language its message is surely in. */
+  spoken?: string | undefined;
   fields: Record<string, string | number>;
 };
 /** `lost`: someone else ended or holds the job, and nothing was changed. */
-export type FinishReply = { kind: 'finished'; endEventId: string; finishedMs: number; expiresMs: number } | { kind: 'lost'; status: string };
+export type FinishReply =
+  /** `nextJobId`: the job of its session that may run now, whose message is to be sent. */
+  { kind: 'finished'; endEventId: string; finishedMs: number; expiresMs: number; nextJobId?: string } | { kind: 'lost'; status: string };
 
 /** Ends a run, once: status, result, last event and webhook deliveries in one step. */
 export const finishJob = async (redis: Redis, input: FinishInput): Promise<FinishReply> => {
@@ -175,12 +195,14 @@ export const finishJob = async (redis: Redis, input: FinishInput): Promise<Finis
     input.resultTtlMs,
     input.tenant,
     EVENTS_TTL_SECONDS,
+    input.turn ?? '',
+    input.spoken ?? '',
     ...deliveryArguments(input.deliveries),
     ...Object.entries(input.fields).flat(),
   ];
   const reply = (await scripts.finish(redis, [jobKey(id), DUE, eventsKey(id)], args)) as string[];
   if (reply[0] !== 'finished') return { kind: 'lost', status: reply[1] ?? '' };
-  return { kind: 'finished', endEventId: reply[1] ?? '', finishedMs: Number(reply[2]), expiresMs: Number(reply[3]) };
+  return { kind: 'finished', endEventId: reply[1] ?? '', finishedMs: Number(reply[2]), expiresMs: Number(reply[3]), ...(reply[4] && { nextJobId: reply[4] }) };
 };
 
 /** `waitedMs`: what the record keeps as its `waitedMs`, this delay included if it is a provider's. */
@@ -203,22 +225,46 @@ export const renewLeases = async (redis: Redis, held: { id: string; lease: strin
 /** Marks a running job as cancelling and tells its worker; returns the status before, '' if there is no such job. */
 export const requestCancel = async (redis: Redis, id: string): Promise<JobStatus | ''> => (await scripts.cancel(redis, [jobKey(id)], [id])) as JobStatus | '';
 
+/** `waits`: another job of its session runs; its message is sent when its turn comes. */
+export type RestartReply = { kind: 'retried'; run: number; waits: boolean } | { kind: 'refused' } | { kind: 'gone' };
+
 /** Queues a new run of an ended job. `refused`: it is not one that can be retried, or not in the run the caller saw. */
-export const restartJob = async (redis: Redis, id: string, run: number): Promise<{ kind: 'retried'; run: number } | { kind: 'refused' } | { kind: 'gone' }> => {
-  const [kind, value] = (await scripts.retry(redis, [jobKey(id), DUE, eventsKey(id), ENDED], [id, FIRST_CHECK_MS, run])) as [string, number];
-  if (kind === 'retried') return { kind, run: value };
+export const restartJob = async (redis: Redis, id: string, run: number): Promise<RestartReply> => {
+  const [kind, value, waits] = (await scripts.retry(redis, [jobKey(id), DUE, eventsKey(id), ENDED], [id, FIRST_CHECK_MS, run])) as [string, number, number];
+  if (kind === 'retried') return { kind, run: value, waits: waits === 1 };
   return { kind: kind === 'gone' ? 'gone' : 'refused' };
 };
 
+/** `nextJobId`: the job of its session that may run now, whose message is to be sent. `isRemembered`: a turn of its session keeps its blobs. */
+export type EraseReply = { kind: 'erased'; nextJobId?: string; isRemembered: boolean } | { kind: 'running' } | { kind: 'gone' };
+
 /**
  * Removes the record, events and deliveries of a job, unless it runs or was retried since it was read. `expired`: its time came by
- * itself, so a delivery that is still pending is sent all the same.
+ * itself, so a delivery that is still pending is sent all the same, and its session still remembers the turn.
  */
-export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord, expired: boolean): Promise<'erased' | 'running' | 'gone'> =>
-  (await scripts.erase(redis, [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant)], [id, run, expired ? 1 : 0, tenant])) as
-    | 'erased'
-    | 'running'
-    | 'gone';
+export const eraseJobKeys = async (redis: Redis, { id, run, spec: { tenant } }: JobRecord, expired: boolean): Promise<EraseReply> => {
+  const keys = [jobKey(id), DUE, eventsKey(id), ENDED, tenantJobsKey(tenant)];
+  const [kind, nextJobId, remembered] = (await scripts.erase(redis, keys, [id, run, expired ? 1 : 0, tenant])) as [string, string, number];
+  if (kind === 'erased') return { kind, isRemembered: remembered === 1, ...(nextJobId !== '' && { nextJobId }) };
+  return { kind: kind === 'running' ? kind : 'gone' };
+};
+
+/** Stops a job before it is erased: nobody can claim it, and a worker that runs it can write nothing any more. Returns the record as it is then. */
+export const fenceJob = async (redis: Redis, id: string): Promise<JobRecord | undefined> => {
+  const fields = (await scripts.fence(redis, [jobKey(id)], [id])) as string[];
+  return fields.length === 0 ? undefined : decodeRecord(id, toHash(fields));
+};
+
+/** A job that waits for another one of its session is not looked at again, but at its deadline (unix ms). */
+export const restWaiting = async (redis: Redis, id: string, deadline: number | undefined): Promise<void> => {
+  await scripts.restWaiting(redis, [jobKey(id), DUE], [id, deadline ?? '']);
+};
+
+const toHash = (flat: string[]): Record<string, string> => {
+  const hash: Record<string, string> = {};
+  for (let at = 0; at < flat.length; at += 2) hash[flat[at] as string] = flat[at + 1] as string;
+  return hash;
+};
 
 /** `busy`: there are jobs of this request, but each has a caller that waits for it. */
 export type JoinReply = { kind: 'joined'; id: string } | { kind: 'busy' } | { kind: 'none' };

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
+import { isId } from '../ids.ts';
 import { parseWith } from '../parse.ts';
+import { languageSchema } from '../sessions/language-tag.ts';
 import { anyParameters } from './catalog.ts';
 import { END_EVENTS, MESSAGE_TYPES } from './job.ts';
 
@@ -48,7 +50,7 @@ export const metadataSchema = z
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs');
 
 /** Fields of the contract whose features are not built yet: refused by name, never ignored. */
-const NOT_BUILT_YET = ['session_id', 'language', 'retrieval', 'max_cost_usd'] as const;
+const NOT_BUILT_YET = ['retrieval', 'max_cost_usd'] as const;
 
 const textInput = z.strictObject({ text: text.optional(), images: z.array(image).max(MAX_IMAGES).optional() });
 const messagesInput = z.strictObject({ messages: z.array(message).min(1).max(2000) });
@@ -66,7 +68,11 @@ const envelope = z.strictObject({
       events: z.array(z.enum(END_EVENTS)).min(1).max(END_EVENTS.length).optional(),
     })
     .optional(),
-  language: z.literal('auto').optional(),
+  session_id: z
+    .string()
+    .refine((id) => isId('ses', id), 'must be the id of a session')
+    .optional(),
+  language: languageSchema.optional(),
   priority: z.int().min(1).max(10).optional(),
   run_at: z.number().min(0).optional(),
   deadline_seconds: z.int().min(1).max(MAX_RUN_AT_SECONDS).optional(),
@@ -95,9 +101,7 @@ const parseInput = (input: unknown): SubmittedInput => {
 export const parseSubmission = (body: unknown, nowMs: number): Submission => {
   if (typeof body === 'object' && body !== null) {
     for (const name of NOT_BUILT_YET) {
-      // `language: "auto"` is what happens anyway: the message's own language.
-      if (name in body && !(name === 'language' && body[name as keyof typeof body] === 'auto'))
-        throw new AppError('unsupported_parameter', `${name} is not supported yet.`, { param: name });
+      if (name in body) throw new AppError('unsupported_parameter', `${name} is not supported yet.`, { param: name });
     }
   }
   const parsed = parseWith(envelope, body);

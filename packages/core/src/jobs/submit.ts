@@ -4,6 +4,8 @@ import type { Deps } from '../deps.ts';
 import { checkCall, type EndpointCall } from '../endpoints/endpoint.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { findSession } from '../sessions/manage-sessions.ts';
+import type { Session } from '../sessions/session.ts';
 import { overRequestLimit } from '../tenants/limits.ts';
 import { findUrls } from '../triggers/urls.ts';
 import { assertAllowedUrl } from '../web/allowed-url.ts';
@@ -36,8 +38,10 @@ const idempotencyField = (route: string | undefined, key: string): string => {
   return route === undefined ? field : `${route}:${field}`;
 };
 
-const systemOf = (submission: Submission, submitter: Submitter): JobSpec['system'] => {
+/** The last one given wins: installation, key, session, job. */
+const systemOf = (submission: Submission, submitter: Submitter, session: Session | undefined): JobSpec['system'] => {
   if (submission.system !== undefined) return { source: 'job', text: submission.system };
+  if (session?.system !== undefined) return { source: 'session', text: session.system };
   if (submitter.system !== undefined) return { source: 'key', text: submitter.system };
   return { source: 'installation' };
 };
@@ -46,7 +50,9 @@ const systemOf = (submission: Submission, submitter: Submitter): JobSpec['system
 const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submission, ownedBlobIds: string[]): Promise<JobSpec> => {
   const input = await buildInput({ deps, tenant: submitter.tenant, ownedBlobIds }, submission.input);
   const urls = findUrls(input.text).map(({ url, kind }) => ({ url, kind }));
-  const { type, trigger, model, warnings } = await decideType(deps, { submission, input, urls });
+  // Whether it has ended is for the acceptance to say, which knows a repetition.
+  const session = submission.session_id === undefined ? undefined : await findSession(deps, submitter.tenant, submission.session_id, 'session_id');
+  const { type, trigger, model, warnings, takesSessionPictures } = await decideType(deps, { submission, input, urls, session });
   if (submitter.models && !submitter.models.includes(model)) throw new AppError('insufficient_scope', `This key may not use ${model}.`, { param: 'model' });
   deps.providers.targets(model, type);
   const { known, other } = parametersOf(type, submission.parameters ?? {});
@@ -55,7 +61,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   }
   // How closely pictures are looked at is said with each picture, not as a parameter of the call.
   const { detail: _detail, ...said } = known;
-  deps.providers.checkParameters(model, type, said, pictureTask(type, input));
+  deps.providers.checkParameters(model, type, said, takesSessionPictures && type === 'image' ? 'edit' : pictureTask(type, input));
   const spec: JobSpec = {
     tenant: submitter.tenant,
     keyId: submitter.keyId,
@@ -65,7 +71,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
     input,
     inputPreview: previewOf(input.text),
     parameters: known,
-    system: systemOf(submission, submitter),
+    system: systemOf(submission, submitter, session),
     urls,
     warnings: [...warnings, ...other.map((name) => `parameters.${name} does not apply to jobs of type ${type} and was left out.`)],
     metadata: submission.metadata ?? {},
@@ -77,10 +83,18 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
       url: submission.webhook.url,
       events: submission.webhook.events ?? ['job.completed', 'job.failed', 'job.cancelled', 'job.unknown_outcome'],
     };
+  if (session) spec.sessionId = session.id;
+  if (takesSessionPictures) spec.takesSessionPictures = true;
+  const language = submission.language ?? session?.language ?? 'auto';
+  if (language !== 'auto') spec.language = language;
   if (submission.run_at !== undefined) spec.runAtMs = Math.round(submission.run_at * 1000);
   if (submission.deadline_seconds !== undefined) spec.deadlineSeconds = submission.deadline_seconds;
   return spec;
 };
+
+/** Whether the job makes a picture or looks at one. */
+const showsPicture = ({ type, input, urls }: JobSpec): boolean =>
+  type === 'image' || type === 'vision' || (input?.images ?? []).length > 0 || urls.some(({ kind }) => kind === 'image');
 
 /** Moves an input that is too long for Redis into a blob of the job's own. */
 const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
@@ -122,6 +136,7 @@ const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, buil
         runAtMs: spec.runAtMs ?? 0,
         deadlineSeconds: spec.deadlineSeconds ?? 0,
         place,
+        session: spec.sessionId === undefined ? undefined : { id: spec.sessionId, showsPicture: showsPicture(spec) },
       },
     });
   } catch (error) {
@@ -157,7 +172,7 @@ const freshJob = (id: string, spec: JobSpec, createdMs: number): JobRecord => ({
 /**
  * Accepts a job: once this resolves, the job is never lost (promise 1).
  * @throws AppError `invalid_request`, `unsupported_parameter`, `model_not_found`, `model_not_available`, `model_type_mismatch` (with `param`),
- *   `insufficient_scope` (the key may not use the model), `idempotency_key_reused`, `rate_limit_exceeded`, `unavailable` (the job may still have been accepted).
+ *   `insufficient_scope` (the key may not use the model), `not_found` (param `session_id`), `session_ended`, `idempotency_key_reused`, `rate_limit_exceeded`, `unavailable` (the job may still have been accepted).
  */
 export const submitJob = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, body: unknown, options: SubmitOptions): Promise<SubmitResult> => {
   const submission = parseSubmission(body, deps.now());
@@ -204,6 +219,10 @@ const answerUnaccepted = async (deps: Deps, reply: Awaited<ReturnType<Acceptor['
   if (reply.kind === 'limited') throw overRequestLimit(reply.resetSeconds);
   if (reply.kind === 'mismatch') {
     throw new AppError('idempotency_key_reused', 'This Idempotency-Key was used with another body in the last 24 hours.', { param: 'Idempotency-Key' });
+  }
+  if (reply.kind === 'no_session') throw new AppError('not_found', 'There is no such session.', { param: 'session_id' });
+  if (reply.kind === 'session_ended') {
+    throw new AppError('session_ended', 'This session has ended and takes no further job: start a new one.', { param: 'session_id' });
   }
   const job = await readJob(deps.redis, reply.id);
   if (!job) throw new AppError('not_found', 'The job of this Idempotency-Key has been deleted.');
