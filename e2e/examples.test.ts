@@ -51,6 +51,17 @@ const run = async (name: string, args: string[] = [], env?: Record<string, strin
 
 const NAMES = ['batch-of-pictures.mjs', 'webhook-receiver.mjs', 'vercel-ai-sdk.mjs', 'curl.sh'];
 
+it("the README's code for the OpenAI SDK runs as it stands", async () => {
+  const readme = await readFile(join(EXAMPLES, '../README.md'), 'utf8');
+  const code = /## Use it with the OpenAI SDK\n(?:.*\n)*?```js\n((?:.*\n)*?)```/.exec(readme)?.[1] ?? '';
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', code], { cwd: EXAMPLES, env: { FANA_URL: fana.url, FANA_API_KEY: ADMIN_KEY } });
+  running.push(child);
+  const said = (await child.stdout.toArray()).join('');
+  const [answer, url = ''] = said.trim().split('\n');
+  expect(answer).toContain('simulated');
+  expect((await fetch(url)).headers.get('content-type')).toBe('image/png');
+});
+
 it('every example is here', async () => {
   const found = (await readdir(EXAMPLES)).filter((name) => /\.(mjs|sh)$/.test(name) && name !== 'settings.mjs');
   expect(found.sort()).toEqual([...NAMES].sort());
