@@ -95,7 +95,7 @@ it('batch-of-pictures.mjs saves a picture for each prompt', async () => {
   for (const name of saved) expect(await sharp(join(folder, 'foxes', name)).metadata()).toMatchObject({ format: 'png', width: 1024, height: 1024 });
 });
 
-it('batch-of-pictures.mjs takes prompts from a file, and prints why a line failed', async () => {
+it('batch-of-pictures.mjs takes prompts from a file, and prints why a line failed; the receiver says why it cannot be reached', async () => {
   const upstream = await startFastUpstream({ behave: ({ key }) => (key.startsWith('refuse') ? { status: 400 } : 'answer') });
   const other = await startInstallation({ env: upstream.env });
   try {
@@ -106,6 +106,10 @@ it('batch-of-pictures.mjs takes prompts from a file, and prints why a line faile
     expect(said).toMatch(/: 2 prompts\n(.*\n)*completed: 1 of 2 made, 1 failed\nsaved mixed.picture-00001\.png\n$/);
     expect(complained).toMatch(/^failed picture-00002: \w+: .+\n$/);
     expect(await readdir(join(folder, 'mixed'))).toEqual(['picture-00001.png']);
+
+    const receiver = await run('webhook-receiver.mjs', ['--port', '0'], env);
+    expect(receiver.code).toBe(1);
+    expect(receiver.complained).toMatch(/^FANA does not send to http:.+\n.+FANA_ALLOW_PRIVATE_NETWORK=true\.\n$/);
   } finally {
     await other.stop();
     await upstream.stop();
@@ -115,7 +119,7 @@ it('batch-of-pictures.mjs takes prompts from a file, and prints why a line faile
 it('batch-of-pictures.mjs prints what is wrong with a whole batch', async () => {
   const { code, said, complained } = await run('batch-of-pictures.mjs', ['--out', 'none', '--model', 'no-such-model']);
   expect(code).toBe(1);
-  expect(said).toContain('failed: 0 of');
+  expect(said).toMatch(/^failed$|^failed: 0 of/m);
   expect(complained).toMatch(/^line 1: model_not_found: /m);
 });
 
