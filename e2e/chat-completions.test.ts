@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { type ChatCompletionRequest, LLMock } from '@copilotkit/aimock';
 import Groq from 'groq-sdk';
 import OpenAI, { APIError, BadRequestError, NotFoundError, RateLimitError } from 'openai';
@@ -15,6 +17,23 @@ let mock: LLMock;
 let fana: Installation;
 let client: OpenAI;
 let picture: Buffer;
+let pictures: { url: string; stop: () => Promise<void> };
+
+/** A website with one picture on it. */
+const servePicture = async (bytes: Buffer): Promise<typeof pictures> => {
+  const server = createServer((request, response) => {
+    const isThere = request.url === '/fox.png';
+    response.writeHead(isThere ? 200 : 404, { 'content-type': isThere ? 'image/png' : 'text/plain' }).end(isThere ? bytes : 'none');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/fox.png`,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+};
 
 const says = (words: string) => ({ userMessage: words });
 const lastBody = (): Record<string, unknown> => mock.getRequests().at(-1)?.body as Record<string, unknown>;
@@ -24,6 +43,7 @@ beforeAll(async () => {
   picture = await sharp({ create: { width: 32, height: 32, channels: 3, background: '#8844aa' } })
     .png()
     .toBuffer();
+  pictures = await servePicture(picture);
   mock = new LLMock({ port: 0, host: '127.0.0.1' });
   mock.on({ predicate: ({ messages }: ChatCompletionRequest) => messages.at(-1)?.role === 'tool' }, { content: 'It is sunny in Lima.' });
   mock.on(says('weather'), { toolCalls: [{ name: 'weather', arguments: '{"city":"Lima"}', id: 'call_1' }] });
@@ -46,6 +66,7 @@ beforeEach(() => mock.clearRequests());
 afterAll(async () => {
   await fana.stop();
   await mock.stop();
+  await pictures.stop();
 });
 
 describe('streams', () => {
@@ -169,14 +190,19 @@ describe('what a request brings', () => {
 
   it('pictures as data URLs and by URL, read here and shown as data URLs', async () => {
     const dataUrl = `data:image/png;base64,${picture.toString('base64')}`;
-    const upload = await fana.submit({ input: { text: 'what is this?', images: [{ data: picture.toString('base64') }] } });
-    expect(upload.type).toBe('vision');
-    const content = [
-      { type: 'text' as const, text: 'What is on it?' },
-      { type: 'image_url' as const, image_url: { url: dataUrl, detail: 'low' as const } },
-    ];
-    await client.chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content }] });
-    expect(JSON.stringify(lastBody())).toContain(`{"type":"image_url","image_url":{"url":"${dataUrl}","detail":"low"}}`);
+    for (const url of [dataUrl, pictures.url]) {
+      const content = [
+        { type: 'text' as const, text: 'What is on it?' },
+        { type: 'image_url' as const, image_url: { url, detail: 'low' as const } },
+      ];
+      const { response } = await client.chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content }] }).withResponse();
+      expect(JSON.stringify(lastBody())).toContain(`{"type":"image_url","image_url":{"url":"${dataUrl}","detail":"low"}}`);
+      expect(await fana.job(response.headers.get('x-fana-job-id') ?? '')).toMatchObject({ type: 'vision', status: 'completed' });
+    }
+    const content = [{ type: 'image_url' as const, image_url: { url: `${pictures.url}/none` } }];
+    const refused = client.chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content }] });
+    await expect(refused).rejects.toMatchObject({ status: 400, code: 'image_unreadable' });
+    expect(mock.getRequests()).toHaveLength(2);
   });
 
   it.each([

@@ -25,6 +25,7 @@ it('a chat completion is one job and one call, with the messages as they came', 
   expect(data).toMatchObject({ object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'Lima.' }, finish_reason: 'stop' }] });
   expect(upstream.calls()).toHaveLength(1);
   expect(upstream.calls()[0]?.body).toMatchObject({ model: 'gpt-4o', messages: [{ role: 'user', content: 'What is the capital of Peru?' }] });
+  expect(response.headers.get('x-fana-served-by')).toBe('openai/gpt-4o');
   const job = await fana.job(response.headers.get('x-fana-job-id') ?? '');
   expect(job).toMatchObject({ type: 'chat', status: 'completed', output: { text: 'Lima.' } });
 });

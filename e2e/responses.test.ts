@@ -166,6 +166,18 @@ it('a chain keeps its pictures although the response they came with was deleted'
   expect(JSON.stringify(lastCall()?.messages)).toContain(url);
 });
 
+it('a picture can be an uploaded file; nobody else can name it', async () => {
+  const png = await sharp({ create: { width: 9, height: 9, channels: 3, background: '#445566' } })
+    .png()
+    .toBuffer();
+  const file = await client.files.create({ file: await toFile(png, 'a.png'), purpose: 'vision' });
+  const picture = { type: 'input_image' as const, file_id: file.id, detail: 'auto' as const };
+  const asked = { model: 'gpt-4o', input: [{ role: 'user' as const, content: [picture] }] };
+  await client.responses.create(asked);
+  expect(JSON.stringify(lastCall()?.messages)).toContain(png.toString('base64'));
+  await expect(stranger.responses.create(asked)).rejects.toMatchObject({ status: 404, param: 'input.0.content.0.file_id' });
+});
+
 it('in the background it is answered at once, fetched when it is done and gone when it is deleted', async () => {
   const queued = await client.responses.create({ model: 'gpt-4o', input: 'please hold on', background: true });
   expect(queued).toMatchObject({ status: 'queued', background: true, output: [] });

@@ -47,7 +47,7 @@ const watch = async (batch) => {
   let told = '';
   for (;;) {
     const { total = 0, completed = 0, failed = 0 } = batch.request_counts ?? {};
-    const progress = `${batch.status}: ${completed} of ${total} made, ${failed} failed`;
+    const progress = total === 0 ? batch.status : `${batch.status}: ${completed} of ${total} made, ${failed} failed`;
     if (progress !== told) console.log(progress);
     told = progress;
     if (['completed', 'failed', 'expired', 'cancelled'].includes(batch.status)) return batch;

@@ -69,11 +69,19 @@ const address = /** @type {import('node:net').AddressInfo} */ (server.address())
 
 const client = new OpenAI(settings);
 const types = (await client.webhooks.eventTypes.list()).data;
-const endpoint = await client.webhooks.create({
-  name: 'examples/webhook-receiver.mjs',
-  url: values.url ?? `http://127.0.0.1:${address.port}/`,
-  event_types: /** @type {OpenAI.Webhooks.WebhookCreateParams['event_types']} */ (types),
-});
+const url = values.url ?? `http://127.0.0.1:${address.port}/`;
+const endpoint = await client.webhooks
+  .create({
+    name: 'examples/webhook-receiver.mjs',
+    url,
+    event_types: /** @type {OpenAI.Webhooks.WebhookCreateParams['event_types']} */ (types),
+  })
+  .catch((error) => {
+    if (!(error instanceof OpenAI.APIError) || error.code !== 'invalid_url') throw error;
+    console.error(`FANA does not send to ${url}: ${error.message}`);
+    console.error('For an address of your own network, start it with FANA_ALLOW_PRIVATE_NETWORK=true.');
+    process.exit(1);
+  });
 secret = endpoint.signing_secret;
 console.log(`listening on ${endpoint.url} for ${types.length} types of events`);
 

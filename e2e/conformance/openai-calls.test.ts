@@ -42,6 +42,16 @@ describe('chat.completions', () => {
     expect(await helper.finalContent()).toBe(TEXT);
   });
 
+  it('a stream that breaks off upstream is an error of the SDK, after what was said', async () => {
+    const pieces: string[] = [];
+    const listen = async (): Promise<void> => {
+      const stream = await suite.client.chat.completions.create({ model: 'gpt-4o', messages: ask('break off'), stream: true });
+      for await (const { choices } of stream) pieces.push(choices[0]?.delta.content ?? '');
+    };
+    await expect(listen()).rejects.toBeInstanceOf(OpenAI.APIError);
+    expect(TEXT.startsWith(pieces.join('')) && pieces.join('') !== '').toBe(true);
+  });
+
   it.each([false, true])('calls tools, and takes their results (stream: %s)', async (stream) => {
     const runner = suite.client.chat.completions.runTools({
       model: 'gpt-4o',

@@ -1,5 +1,17 @@
 import { createOpenAI, type OpenAIProvider } from '@ai-sdk/openai';
-import { embed, generateImage, generateText, isStepCount, jsonSchema, Output, streamText, tool } from 'ai';
+import {
+  embed,
+  generateImage,
+  generateText,
+  experimental_getBatchResults as getBatchResults,
+  experimental_getBatchStatus as getBatchStatus,
+  isStepCount,
+  jsonSchema,
+  Output,
+  experimental_startBatch as startBatch,
+  streamText,
+  tool,
+} from 'ai';
 import Groq from 'groq-sdk';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -83,5 +95,15 @@ describe('the Vercel AI SDK', () => {
   it('embed', async () => {
     const { embedding } = await embed({ model: provider().embedding('text-embedding-3-small'), value: 'Peru', maxRetries: 0 });
     expect(embedding.length).toBeGreaterThan(100);
+  });
+
+  it('a batch of its own, of texts', async () => {
+    const openai = provider();
+    const ask = (id: string) => ({ id, type: 'text', model: 'gpt-4o', prompt: 'Capital of Peru?' }) as const;
+    const batch = await startBatch({ provider: openai, requests: [ask('one'), ask('two')] });
+    await expect.poll(async () => (await getBatchStatus({ provider: openai, batch })).status, { timeout: 30_000 }).toBe('completed');
+    const results = await collect(getBatchResults({ provider: openai, batch }));
+    expect(results.map(({ id }) => id).sort()).toEqual(['one', 'two']);
+    for (const result of results) expect(result).toMatchObject({ status: 'succeeded', text: TEXT, finishReason: 'stop' });
   });
 });

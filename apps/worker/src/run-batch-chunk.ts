@@ -50,6 +50,7 @@ export const runBatchChunk = async (deps: Deps, world: ChunkWorld, { id, run: ch
   if (claim.kind === 'ended') return DONE;
   if (claim.kind === 'leased') return { againInMs: Math.max(100, claim.untilMs - deps.now() + 50), place: 'first' };
   const hold = world.keeper.hold(chunkHoldId(id, chunk), lease);
+  if (claim.isStopped) hold.stop('cancel');
   const held: HeldChunk = { batch, chunk, hold, stopping: AbortSignal.any([hold.signal, world.intake]), calls: unlessCancelled(hold) };
   try {
     return await runHeld(deps, world, held, claim.states);

@@ -26,7 +26,8 @@ type Line = { held: HeldChunk; line: HeldLine; parsed: BatchLine };
 
 /** The story of one line: its calls, each written down before it is made, and its result, written down once. */
 export const runLine = async (deps: Deps, held: HeldChunk, source: ChunkLine, state: LineState): Promise<LineEnd> => {
-  if (held.stopping.aborted) return stopped(held);
+  // A call that nobody knows the end of is told of, also when its batch makes no others.
+  if (held.stopping.aborted && state !== 'open') return stopped(held);
   const { batch, chunk, hold } = held;
   const line: HeldLine = { batchId: batch.id, chunk, lease: hold.lease, line: source.line };
   try {
@@ -63,6 +64,7 @@ const runParsed = async (deps: Deps, one: Line, state: LineState): Promise<LineE
     if (parsed.call.type === 'image') return settle(deps, held, line, unknown(one));
     await reopen(deps, held, line, false);
   }
+  let failed: AppError | undefined;
   for (let round = 1; ; round++) {
     const run = lineRun(deps, one);
     let result: ProcessResult;
@@ -70,8 +72,12 @@ const runParsed = async (deps: Deps, one: Line, state: LineState): Promise<LineE
       result = await PROCESSORS[parsed.call.type](deps, run);
     } catch (thrown) {
       if (thrown instanceof LineStop) throw thrown;
-      const end = await judgeLine(deps, one, { error: toAppError(thrown), isOpen: run.isOpen(), isAnswered: run.isAnswered() });
+      const error = toAppError(thrown);
+      // What the last call failed of says more than that there is no other; after a death of its worker nobody knows it.
+      if (error.code === 'attempts_exhausted') return settle(deps, held, line, refused(one, failed ?? error));
+      const end = await judgeLine(deps, one, { error, isOpen: run.isOpen(), isAnswered: run.isAnswered() });
       if (end) return end;
+      failed = error;
       const waitMs = Math.min(backoffMs(round), MAX_BACKOFF_MS);
       await sleep(waitMs, undefined, { signal: held.stopping }).catch(() => undefined);
       if (held.stopping.aborted) return stopped(held);
@@ -107,10 +113,12 @@ const judgeLine = async (deps: Deps, one: Line, { error, isOpen, isAnswered }: F
     return isOpen ? undefined : { kind: 'left', againInMs: MAX_BACKOFF_MS };
   }
   if (error.code === 'internal_error') deps.logger.error({ err: error.cause ?? error, batch_id: line.batchId, line: line.line }, 'a line failed on our side');
-  return settle(deps, held, line, { ...place(one), kind: 'refused', reply: endpointError(error) });
+  return settle(deps, held, line, refused(one, error));
 };
 
 const place = ({ line, parsed }: Line): { line: number; customId: string } => ({ line: line.line, customId: parsed.customId });
+
+const refused = (one: Line, error: AppError): LineResult => ({ ...place(one), kind: 'refused', reply: endpointError(error) });
 
 const unknown = (one: Line): LineResult => ({ ...place(one), kind: 'ended', error: { code: UNKNOWN_OUTCOME.code, message: UNKNOWN_OUTCOME.message } });
 
@@ -128,7 +136,7 @@ const toResult = async (deps: Deps, one: Line, finished: FinishedLine): Promise<
   } catch (thrown) {
     const error = toAppError(thrown);
     if (error.code !== 'result_not_stored') throw thrown;
-    return { ...place(one), kind: 'refused', reply: endpointError(error) };
+    return refused(one, error);
   }
 };
 

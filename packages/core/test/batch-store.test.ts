@@ -118,7 +118,7 @@ test('who has lost the chunk cannot write, and the next holder sees which calls 
   expect(await renewBatchLeases(deps.redis, [{ batchId: batch.id, chunk: 0, lease: 'dead' }])).toEqual(['held']);
   // The lease of a dead worker runs out; here it is given back in its name.
   await releaseChunk(deps, batch.id, 0, 'dead');
-  expect(await claimChunk(deps, batch, 0, 'next')).toEqual({ kind: 'claimed', states: ['done', 'open', 1, 0] });
+  expect(await claimChunk(deps, batch, 0, 'next')).toEqual({ kind: 'claimed', states: ['done', 'open', 1, 0], isStopped: false });
   expect(await settle(lineOf(batch.id, 1, 'dead'))).toBe('lost');
   expect(await beginLine(deps, lineOf(batch.id, 3, 'dead'), undefined)).toBe('lost');
   expect(await reopenLine(deps, lineOf(batch.id, 1, 'dead'), false)).toBe(false);

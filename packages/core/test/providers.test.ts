@@ -276,6 +276,21 @@ describe('against an upstream with faults', () => {
     }
   });
 
+  it('gives tool calls a place that a server has left out, in the answer and in its pieces', async () => {
+    const call = (id: string) => ({ tool_calls: [{ id, type: 'function', function: { name: id, arguments: '{}' } }] });
+    server.behave(streamOf(piece(0, call('a')), piece(0, call('b')), end(0, 'tool_calls')));
+    const places: unknown[] = [];
+    const result = await openai().chat?.(chatRequest(), {
+      signal: never,
+      onDelta: ({ delta }) => places.push(...(delta.tool_calls ?? []).map(({ id, index }) => [id, index])),
+    });
+    expect(places).toEqual([
+      ['a', 0],
+      ['b', 1],
+    ]);
+    expect(result?.choices?.[0]?.message.tool_calls?.map(({ id }) => id)).toEqual(['a', 'b']);
+  });
+
   it('takes a stream for cut when one of its answers has no end', async () => {
     server.behave(streamOf(piece(0, { content: 'One' }), piece(1, { content: 'Two' }), end(0, 'stop')));
     expect(await failure(Promise.resolve(collected(openai())))).toMatchObject({ code: 'outcome_unknown' });

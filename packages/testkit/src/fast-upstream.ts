@@ -10,8 +10,8 @@ type Behaviour = 'answer' | 'hangUp' | { status: number; headers?: Record<string
 export type FastUpstreamOptions = {
   /** Before each answer. */
   delayMs?: number;
-  /** Default: answers everything. */
-  behave?: (call: UpstreamCall) => Behaviour;
+  /** Default: answers everything. It may take its time. */
+  behave?: (call: UpstreamCall) => Behaviour | Promise<Behaviour>;
 };
 
 /** A provider on 127.0.0.1 that is as fast as can be: OpenAI's chat completions, pictures and embeddings, and Groq's chat. */
@@ -85,7 +85,7 @@ export const startFastUpstream = async ({ delayMs = 0, behave = () => 'answer' }
     now++;
     most = Math.max(most, now);
     try {
-      const behaviour = behave({ path, key, count });
+      const behaviour = await behave({ path, key, count });
       if (delayMs > 0) await sleep(delayMs, undefined, { ref: false });
       if (behaviour === 'hangUp') {
         outgoing.destroy();

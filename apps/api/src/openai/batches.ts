@@ -75,7 +75,7 @@ export const batchRoutes = (deps: ApiDeps): Hono<Environment> => {
   });
   routes.post('/:id/retry_failed', limits(deps), async (c) => {
     const batch = await ownBatch(deps, c);
-    return make(deps, c, 'batches-retry', batch.id, (id) => retryFailed(deps, batch, c.var.caller.keyId, id));
+    return make(deps, c, 'batches-retry', batch.id, (id) => retryFailed(deps, batch, c.var.caller, id));
   });
 
   routes.all('/', allowOnly('GET', 'POST'));

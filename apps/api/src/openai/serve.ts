@@ -20,7 +20,9 @@ const answerEnded = async (deps: ApiDeps, c: Context<Environment>, endpoint: End
   if (job.status !== 'completed') return errorReply(c, jobError(job), headers);
   const output = await readOutput(deps, job);
   if (!output) throw new AppError('internal_error', 'The job has no result.');
-  return reply(c, await endpoint.present(deps, { ...job, output }), 200, headers);
+  // OpenAI's bodies have no place for who answered, nor that a successor or the simulated provider did.
+  const served = job.servedBy ? { 'x-fana-served-by': encodeURI(`${job.servedBy.provider}/${job.servedBy.model}`) } : {};
+  return reply(c, await endpoint.present(deps, { ...job, output }), 200, { ...headers, ...served });
 };
 
 /** Waits for the end; `waitSeconds` and `isAsync` are what `Prefer` asks for. */

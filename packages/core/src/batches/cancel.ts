@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import type { BatchRecord } from './batch.ts';
-import { stepMessage } from './messages.ts';
+import { resendBatch } from './messages.ts';
 import { readBatch, stopBatch } from './store.ts';
 
 /**
@@ -14,7 +14,8 @@ export const cancelBatch = async (deps: Pick<Deps, 'redis' | 'queues'>, id: stri
   if (before !== 'validating' && before !== 'in_progress' && before !== 'cancelling' && before !== 'cancelled') {
     throw new AppError('batch_not_cancellable', `The batch cannot be cancelled any more: it is ${before}.`);
   }
-  // With no chunk running nobody else would write its files; with one, this message finds nothing to do.
-  if (before !== 'cancelled') await deps.queues.enqueue([stepMessage(id, 'finalize')]);
-  return readBatch(deps, id);
+  const batch = await readBatch(deps, id);
+  // Chunks that wait for their turn are to end now; with none of them nobody else would write the files.
+  if (batch?.status === 'cancelling') await resendBatch(deps, batch);
+  return batch;
 };

@@ -1,9 +1,10 @@
+import { findBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { saveFile } from '../files/store.ts';
 import { type BatchRecord, isEnded } from './batch.ts';
 import { readAllLines } from './chunk-lines.ts';
-import { startBatch } from './create.ts';
+import { type BatchCreator, startBatch } from './create.ts';
 import { hasBit, readLineBits } from './store.ts';
 
 /**
@@ -11,15 +12,14 @@ import { hasBit, readLineBits } from './store.ts';
  * never begun. They are copied as a stream into an input file of their own.
  * @throws AppError `batch_running`, `nothing_to_retry`, `not_found` (its input file was deleted), `storage_error`, `unavailable`.
  */
-export const retryFailed = async (deps: Deps, parent: BatchRecord, keyId: string, id: string): Promise<BatchRecord> => {
+export const retryFailed = async (deps: Deps, parent: BatchRecord, { keyId, system, models }: BatchCreator, id: string): Promise<BatchRecord> => {
   const { spec } = parent;
   if (!isEnded(parent.status)) throw new AppError('batch_running', `The batch is ${parent.status}: its failed lines can be retried when it has ended.`);
-  if (parent.total - parent.completed === 0 || parent.status === 'failed') {
-    throw new AppError(
-      'nothing_to_retry',
-      parent.status === 'failed' ? 'The batch never began: mend its file and create a new one.' : 'Every line of the batch was completed.',
-    );
+  if (parent.total - parent.completed === 0) {
+    const why = parent.total === 0 ? 'The batch never began: mend its file and create a new one.' : 'Every line of the batch was completed.';
+    throw new AppError('nothing_to_retry', why);
   }
+  if (!(await findBlob(deps, spec.inputBlobId, spec.tenant))) throw new AppError('not_found', 'The input file of the batch was deleted: its lines are gone.');
   const { done, failed } = await readLineBits(deps, parent.id);
   const lines = async function* (): AsyncGenerator<Buffer> {
     for await (const { line, text } of readAllLines(deps, parent)) {
@@ -27,6 +27,8 @@ export const retryFailed = async (deps: Deps, parent: BatchRecord, keyId: string
     }
   };
   const file = await saveFile(deps, { tenant: spec.tenant, filename: `retry_of_${parent.id}.jsonl`, purpose: 'batch', source: lines() });
-  const { expiresMs: _, ...same } = spec;
-  return startBatch(deps, id, { ...same, keyId, inputFileId: file.id, inputBlobId: file.blobId, retryOf: parent.id });
+  // What a key allows is that of whoever retries: the key the parent was made with may have been allowed more.
+  const { expiresMs: _, system: _system, models: _models, ...same } = spec;
+  const own = { keyId, ...(system !== undefined && { system }), ...(models && { models }) };
+  return startBatch(deps, id, { ...same, ...own, inputFileId: file.id, inputBlobId: file.blobId, retryOf: parent.id });
 };

@@ -133,7 +133,7 @@ export const pendingChunks = async ({ redis }: RedisDeps, id: string): Promise<n
 
 /** What is known of a line that a chunk begins with: it has ended, a call of it was open, or so many calls were made. */
 export type LineState = 'done' | 'open' | number;
-export type ChunkClaim = { kind: 'ended' } | { kind: 'leased'; untilMs: number } | { kind: 'claimed'; states: LineState[] };
+export type ChunkClaim = { kind: 'ended' } | { kind: 'leased'; untilMs: number } | { kind: 'claimed'; states: LineState[]; isStopped: boolean };
 
 const stateOf = (letter: string): LineState => (letter === 'd' ? 'done' : letter === 'o' ? 'open' : Number(letter));
 
@@ -142,9 +142,9 @@ export const claimChunk = async ({ redis }: RedisDeps, { id, total }: BatchRecor
   const first = number * CHUNK_LINES;
   const keys = [batchKey(id), chunkKey(id, number), endedChunksKey(id), doneKey(id), openKey(id), triesKey(id)];
   const args = [number, lease, LEASE_MS, first, Math.min(CHUNK_LINES, total - first)];
-  const [kind, value] = (await scripts.claimChunk(redis, keys, args)) as [ChunkClaim['kind'], string];
+  const [kind, value, stopped] = (await scripts.claimChunk(redis, keys, args)) as [ChunkClaim['kind'], string, number];
   if (kind === 'leased') return { kind, untilMs: Number(value) };
-  return kind === 'claimed' ? { kind, states: [...value].map(stateOf) } : { kind };
+  return kind === 'claimed' ? { kind, states: [...value].map(stateOf), isStopped: stopped === 1 } : { kind };
 };
 
 /** A line of a chunk this worker holds. `estimateUsd` is what its call may cost, where the batch has a cap. */

@@ -79,7 +79,7 @@ export const presentResponse = async (deps: PresentDeps, job: ResponseJob): Prom
     truncation: 'disabled',
     max_tool_calls: null,
     access_programs: null,
-    usage: job.usage ? tellUsage(job.usage) : null,
+    ...(job.usage && { usage: tellUsage(job.usage) }),
     metadata: spec.metadata,
     ...tellParameters(spec.parameters),
   };

@@ -8,17 +8,23 @@ const isFields = (value: unknown): value is Fields => typeof value === 'object' 
 /** Said whole, once: everything else that is a text comes in pieces. */
 const WHOLE = new Set(['id', 'type', 'name', 'role', 'object', 'format', 'status']);
 
-/** Tool calls come in pieces that name their place; servers that leave it out send each call whole. */
+/** Tool calls come in pieces that name their place. */
 const mergeToolCalls = (into: unknown, pieces: unknown[]): unknown[] => {
   const calls = Array.isArray(into) ? into : [];
-  for (const piece of pieces) {
-    if (!isFields(piece)) continue;
-    const { index } = piece;
-    const known = typeof index === 'number' ? calls.find((call) => isFields(call) && call['index'] === index) : undefined;
+  for (const piece of pieces.filter(isFields)) {
+    const known = calls.find((call) => isFields(call) && call['index'] === piece['index']);
     if (isFields(known)) mergeDelta(known, piece);
-    else calls.push(mergeDelta({}, typeof index === 'number' ? piece : { ...piece, index: calls.length }));
+    else calls.push(mergeDelta({}, piece));
   }
   return calls;
+};
+
+/** Servers that leave the place of a tool call out send each call whole: it stands behind those there are. */
+const placeToolCalls = (before: AnswerDelta, delta: AnswerDelta): AnswerDelta => {
+  const { tool_calls: calls } = delta;
+  if (!Array.isArray(calls) || calls.every(({ index }) => typeof index === 'number')) return delta;
+  const taken = before.tool_calls?.length ?? 0;
+  return { ...delta, tool_calls: calls.map((call, at) => (typeof call.index === 'number' ? call : { ...call, index: taken + at })) };
 };
 
 const mergeField = (name: string, had: unknown, value: unknown): unknown => {
@@ -42,7 +48,8 @@ type OpenChoice = { delta: AnswerDelta; logprobs?: Logprobs; finishReason?: stri
 
 /** Collects the answers of a streamed reply. */
 export type Answers = {
-  add: (piece: ChoiceDelta, finishReason?: string | null) => void;
+  /** Adds a piece and returns it with the place of each of its tool calls, which some servers leave out. */
+  add: (piece: ChoiceDelta, finishReason?: string | null) => ChoiceDelta;
   /** Whether every answer that began has ended, and there is one. */
   isWhole: () => boolean;
   result: () => Omit<TextOutput, 'kind' | 'envelope'>;
@@ -72,12 +79,15 @@ const isPlain = ({ message, logprobs }: AnswerChoice): boolean => logprobs === u
 export const createAnswers = (): Answers => {
   const open = new Map<number, OpenChoice>();
   return {
-    add({ index, delta, logprobs }, finishReason) {
+    add(piece, finishReason) {
+      const { index, logprobs } = piece;
       const choice: OpenChoice = open.get(index) ?? { delta: {} };
       open.set(index, choice);
+      const delta = placeToolCalls(choice.delta, piece.delta);
       mergeDelta(choice.delta, delta);
       if (logprobs) choice.logprobs = mergeDelta(choice.logprobs ?? {}, logprobs);
       if (finishReason) choice.finishReason = finishReason;
+      return { ...piece, delta };
     },
     isWhole: () => open.size > 0 && [...open.values()].every(({ finishReason }) => finishReason !== undefined),
     result() {

@@ -88,8 +88,7 @@ export const readChatStream = async (chunks: AsyncIterable<ChatChunk>, { account
     if (reported) usage = usageOf(reported);
     for (const name of ENVELOPE) envelope[name] = fieldsOf(chunk)[name] ?? envelope[name];
     for (const choice of chunk.choices ?? []) {
-      const piece = pieceOf(choice);
-      answers.add(piece, choice.finish_reason);
+      const piece = answers.add(pieceOf(choice), choice.finish_reason);
       if (isFilled(piece)) options.onDelta?.(piece);
     }
   }

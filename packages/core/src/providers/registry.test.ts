@@ -137,6 +137,17 @@ describe('parameters at the door', () => {
     expect(() => both().checkParameters('vision-default', 'vision', { max_tokens: 5 })).not.toThrow();
   });
 
+  it('are refused in a demo as they would be with the key of the vendor, and when they cannot be simulated', () => {
+    const refused = (param: string) => expect.objectContaining({ code: 'unsupported_parameter', param: `parameters.${param}` });
+    for (const registry of [none(), both()]) {
+      expect(() => registry.checkParameters('openai/gpt-oss-120b', 'chat', { n: 2 })).toThrow(refused('n'));
+      expect(() => registry.checkParameters('gpt-4o', 'chat', { flavour: 'mint' })).toThrow(refused('flavour'));
+      expect(() => registry.checkParameters('gpt-4o', 'chat', { n: 2, tools: [], stop: 'x' })).not.toThrow();
+    }
+    expect(() => both().checkParameters('gpt-4o', 'chat', { logprobs: true })).not.toThrow();
+    expect(() => none().checkParameters('gpt-4o', 'chat', { logprobs: true })).toThrow(refused('logprobs'));
+  });
+
   it('are judged by the successor once the model is known to be missing', () => {
     const { checkParameters, noteMissing } = both();
     noteMissing('openai', 'dall-e-3');
