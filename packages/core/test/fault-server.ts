@@ -36,6 +36,8 @@ export const reply =
 const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 export const sseHead = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n';
 export const event = (data: unknown): string => chunked(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
+/** An event as Anthropic names them. */
+export const claudeEvent = (data: { type: string }): string => chunked(`event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`);
 export const endOfChunks = '0\r\n\r\n';
 
 const parseHead = (head: string): { line: string; headers: Record<string, string> } => {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LLMock } from '@copilotkit/aimock';
 import type { AppError } from '@fana/core/errors.ts';
+import { createAnthropic } from '@fana/core/providers/anthropic/create.ts';
 import type { Limits } from '@fana/core/providers/call.ts';
 import { createGroq } from '@fana/core/providers/groq/create.ts';
 import { createOpenai } from '@fana/core/providers/openai/create.ts';
@@ -108,11 +109,13 @@ describe('against an upstream with faults', () => {
   const openai = (limits: Limits = short, url = server.url): Provider =>
     createOpenai({ apiKey: API_KEY, baseUrl: `${url}/v1` }, createUpstream(), { chat: limits, image: () => limits, embedding: limits });
   const groq = (limits: Limits = short): Provider => createGroq({ apiKey: API_KEY, baseUrl: server.url }, createUpstream(), limits);
+  const anthropic = (limits: Limits = short): Provider => createAnthropic({ apiKey: API_KEY, baseUrl: server.url }, createUpstream(), limits);
   const chat = (provider: Provider, signal = never) => failure(Promise.resolve(provider.chat?.(chatRequest(), { signal })));
   const image = (provider: Provider, signal = never) => failure(Promise.resolve(provider.image?.(imageRequest(), { signal })));
   const calls: [name: string, call: () => Promise<AppError>][] = [
     ['openai chat', () => chat(openai())],
     ['groq chat', () => chat(groq())],
+    ['anthropic chat', () => chat(anthropic())],
     ['openai image', () => image(openai())],
   ];
   const delta = (content: string) => ({ model: 'm', choices: [{ index: 0, delta: { content }, finish_reason: null }] });
@@ -180,8 +183,9 @@ describe('against an upstream with faults', () => {
     await failure(Promise.resolve(openai().image?.(imageRequest(), { signal: never, onReply })));
     await failure(Promise.resolve(openai().chat?.(chatRequest(), { signal: never, onReply })));
     await failure(Promise.resolve(groq().chat?.(chatRequest(), { signal: never, onReply })));
+    await failure(Promise.resolve(anthropic().chat?.(chatRequest(), { signal: never, onReply })));
     expect(told).toBe(true);
-    expect(heads).toEqual([`${status} 500`, `${status} 500`, `${status} 500`]);
+    expect(heads).toEqual(Array(4).fill(`${status} 500`));
   });
 
   it.each([
@@ -349,7 +353,7 @@ describe('against an upstream with faults', () => {
     ['in the middle of a stream', (socket: Parameters<Behaviour>[0]) => void socket.write(sseHead + event(delta('Li')))],
   ])('cuts the connection at once when it is aborted %s', async (_name, behaviour) => {
     const patient = { ...short, firstByteMs: 30_000, idleMs: 30_000 };
-    for (const provider of [openai(patient), groq(patient)]) {
+    for (const provider of [openai(patient), groq(patient), anthropic(patient)]) {
       server.behave(behaviour);
       const controller = new AbortController();
       const arrived = server.arrived();

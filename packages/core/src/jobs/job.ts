@@ -138,7 +138,7 @@ export type JobError = {
 };
 
 /**
- * `cachedInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; `imageOutputTokens`, `reasoningTokens`
+ * `cachedInputTokens`, `cacheWriteInputTokens` and `imageInputTokens` are parts of `inputTokens` with a price of their own; `imageOutputTokens`, `reasoningTokens`
  * and the two of a prediction are parts of `outputTokens`. The native job does not show them.
  */
 export type Usage = {
@@ -146,6 +146,7 @@ export type Usage = {
   outputTokens?: number;
   images?: number;
   cachedInputTokens?: number;
+  cacheWriteInputTokens?: number;
   imageInputTokens?: number;
   imageOutputTokens?: number;
   reasoningTokens?: number;

@@ -1,7 +1,16 @@
 import { as, keepAll, NOTHING, oneOf, only, type Rule, type Rules, sameWords } from './parameter-rules.ts';
 
 /** Chat models that take the same parameters in the same words. */
-export type ChatFamily = 'any-chat' | 'simulated-chat' | 'openai-chat' | 'openai-plain' | 'openai-reasoning' | 'groq-gpt-oss' | 'groq-qwen' | 'groq-llama';
+export type ChatFamily =
+  | 'any-chat'
+  | 'simulated-chat'
+  | 'openai-chat'
+  | 'openai-plain'
+  | 'openai-vision-preview'
+  | 'openai-reasoning'
+  | 'groq-gpt-oss'
+  | 'groq-qwen'
+  | 'groq-llama';
 
 const SAMPLING = keepAll('temperature', 'top_p', 'stop', 'seed');
 const PENALTIES = keepAll('frequency_penalty', 'presence_penalty');
@@ -47,6 +56,8 @@ const GROQ: Rules = {
 const UNSEEN = keepAll('temperature', 'top_p', 'seed', 'frequency_penalty', 'presence_penalty', 'reasoning_effort', 'verbosity', 'parallel_tool_calls');
 const UNSEEN_ACCOUNT = keepAll('user', 'safety_identifier', 'prompt_cache_key', 'prompt_cache_retention', 'prompt_cache_options', 'prediction');
 
+const OPENAI_PLAIN: Rules = { ...OPENAI, ...SAMPLING, ...PENALTIES, ...LOGPROBS, ...NO_REASONING, ...keepAll('prediction'), verbosity: only('medium') };
+
 /** The parameters of each family of chat models. */
 export const CHAT_FAMILIES: Readonly<Record<ChatFamily, Rules>> = {
   // A server we know nothing of is told everything, in OpenAI's first words (parameters.ts).
@@ -61,7 +72,9 @@ export const CHAT_FAMILIES: Readonly<Record<ChatFamily, Rules>> = {
     modalities: textOnly,
   },
   'openai-chat': { ...OPENAI, ...SAMPLING, ...PENALTIES, ...LOGPROBS, ...keepAll('reasoning_effort', 'verbosity', 'prediction') },
-  'openai-plain': { ...OPENAI, ...SAMPLING, ...PENALTIES, ...LOGPROBS, ...NO_REASONING, ...keepAll('prediction'), verbosity: only('medium') },
+  'openai-plain': OPENAI_PLAIN,
+  // GPT-4V is from before the newer word for the limit of an answer.
+  'openai-vision-preview': { ...OPENAI_PLAIN, ...keepAll('max_tokens') },
   'openai-reasoning': {
     ...OPENAI,
     ...NO_PENALTIES,

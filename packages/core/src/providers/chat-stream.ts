@@ -23,7 +23,8 @@ type ChunkUsage = {
   } | null;
 };
 
-const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+/** A number of tokens. */
+export const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
 const usageOf = (raw: ChunkUsage): Usage => {
   const counts: Partial<Record<keyof Usage, unknown>> = {
@@ -41,14 +42,15 @@ const usageOf = (raw: ChunkUsage): Usage => {
 const ENVELOPE = ['system_fingerprint', 'service_tier', 'moderation'] as const;
 
 /** Raised inside a call whose stream ended before its answer did: a cut body, whatever the transport says. */
-class CutStream extends Error {
+export class CutStream extends Error {
   constructor() {
     super('the stream ended before the answer did');
     this.name = 'CutStream';
   }
 }
 
-type Reading = { account: Account; state: CallState; request: ChatRequest; options: CallOptions };
+/** One streamed reply: whose it is, what is known of its call, what was asked and who listens. */
+export type Reading = { account: Account; state: CallState; request: ChatRequest; options: CallOptions };
 
 const fieldsOf = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {});
 
@@ -61,7 +63,8 @@ const pieceOf = ({ index = 0, delta, logprobs }: NonNullable<ChatChunk['choices'
 /** Whether a piece adds anything: the first one often brings an empty text, the last one nothing at all. */
 const isFilled = ({ delta, logprobs }: ChoiceDelta): boolean => logprobs !== undefined || Object.values(delta).some((value) => value !== '');
 
-const refuseIfRefused = (account: Account, { text, finishReason, choices }: Pick<ChatResult, 'text' | 'finishReason' | 'choices'>): void => {
+/** @throws AppError `provider_refused` when an answer is a refusal alone, or was filtered away whole. */
+export const refuseIfRefused = (account: Account, { text, finishReason, choices }: Pick<ChatResult, 'text' | 'finishReason' | 'choices'>): void => {
   const { refusal, tool_calls: calls } = choices?.[0]?.message ?? {};
   if (text !== '' || calls) return;
   if (refusal) throw refusedInWords(account, refusal);

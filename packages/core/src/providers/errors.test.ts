@@ -48,6 +48,20 @@ describe('a complete reply of', () => {
     [503, { type: 'overloaded_error' }, 'provider_overloaded', true],
     [504, {}, 'provider_unavailable', true],
     [529, { type: 'overloaded_error' }, 'provider_overloaded', true],
+    // Anthropic's words.
+    [400, { type: 'invalid_request_error', message: 'prompt is too long: 1200000 tokens > 1000000 maximum' }, 'context_too_long', false],
+    [400, { type: 'invalid_request_error', message: 'input length and `max_tokens` exceed context limit: 1 + 2 > 2' }, 'context_too_long', false],
+    [400, { type: 'invalid_request_error', message: 'Your credit balance is too low to access the Anthropic API.' }, 'provider_quota_exhausted', false],
+    [400, { type: 'invalid_request_error', message: 'You have reached your specified API usage limits.' }, 'provider_quota_exhausted', false],
+    [400, { type: 'invalid_request_error', message: 'Output blocked by content filtering policy' }, 'provider_refused', false],
+    [400, { type: 'invalid_request_error', message: 'thinking: no such field' }, 'provider_bad_request', false],
+    [402, { type: 'billing_error', message: 'pay' }, 'provider_quota_exhausted', false],
+    [404, { type: 'not_found_error', message: 'model: claude-3-5-sonnet-20241022' }, 'provider_model_missing', false],
+    [413, { type: 'request_too_large', message: 'Request exceeds the maximum size' }, 'context_too_long', false],
+    [429, { type: 'rate_limit_error', message: 'This request would exceed your rate limit' }, 'provider_rate_limited', true],
+    [429, { type: 'rate_limit_error', message: 'no', details: { error_code: 'enforced_spend_limit_reached' } }, 'provider_quota_exhausted', false],
+    [500, { type: 'api_error', message: 'Internal server error' }, 'provider_unavailable', true],
+    [504, { type: 'timeout_error' }, 'provider_unavailable', true],
   ])('%i %o is %s (retryable: %s)', (status, error, code, retryable) => {
     expect(errorOf(status, error)).toMatchObject({ code, retryable, provider: { outcome: 'known', status } });
   });
@@ -118,6 +132,10 @@ describe('how long to wait', () => {
       { 'x-ratelimit-reset-requests': '2h', 'x-ratelimit-remaining-requests': '40', 'x-ratelimit-reset-tokens': '3s', 'x-ratelimit-remaining-tokens': '0' },
       3000,
     ],
+    [{ 'anthropic-ratelimit-requests-reset': '2026-11-22T12:00:07Z', 'anthropic-ratelimit-requests-remaining': '0' }, 7000],
+    [{ 'anthropic-ratelimit-tokens-reset': '2026-11-22T11:00:00Z', 'anthropic-ratelimit-tokens-remaining': '0' }, 0],
+    [{ 'anthropic-ratelimit-output-tokens-reset': 'soon', 'anthropic-ratelimit-output-tokens-remaining': '0' }, undefined],
+    [{ 'anthropic-ratelimit-input-tokens-reset': '2026-11-22T12:00:30Z', 'anthropic-ratelimit-input-tokens-remaining': '90' }, undefined],
     [{ 'retry-after': '99999999' }, 86_400_000],
     [{ 'retry-after': 'soon' }, undefined],
     [{}, undefined],

@@ -20,13 +20,38 @@ export const parseGoDuration = (text: string): number | undefined => {
   return Math.ceil(totalMs);
 };
 
+/** What a reply says of one limit of an account. */
+export type RateLimit = { limit: string | null; remaining: string | null; resetMs?: number };
+
+/** Milliseconds until a moment (RFC 3339). */
+const untilMoment = (text: string, nowMs: number): number | undefined => {
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
+};
+
+/** Every limit that headers tell of, in the dialects of OpenAI and Groq (`x-ratelimit-reset-requests: 1s`) and of Anthropic (a moment in time). */
+export const rateLimitsOf = (headers: Headers, nowMs: number): (RateLimit & { what: string })[] => {
+  const read = (what: string, name: (field: string) => string, toMs: (text: string) => number | undefined): RateLimit & { what: string } => {
+    const resetMs = toMs(headers.get(name('reset')) ?? '');
+    return { what, limit: headers.get(name('limit')), remaining: headers.get(name('remaining')), ...(resetMs !== undefined && { resetMs }) };
+  };
+  return [
+    ...['requests', 'tokens'].map((what) => read(what, (field) => `x-ratelimit-${field}-${what}`, parseGoDuration)),
+    ...['requests', 'tokens', 'input-tokens', 'output-tokens'].map((what) =>
+      read(
+        what,
+        (field) => `anthropic-ratelimit-${what}-${field}`,
+        (text) => untilMoment(text, nowMs),
+      ),
+    ),
+  ];
+};
+
 /** The reset that was waited for: of the limits that say nothing remains, the last one to come back. */
-const resetMs = (headers: Headers): number | undefined => {
-  const waits = ['requests', 'tokens'].flatMap((what) => {
-    const reset = parseGoDuration(headers.get(`x-ratelimit-reset-${what}`) ?? '');
-    const remaining = headers.get(`x-ratelimit-remaining-${what}`);
-    return reset !== undefined && (remaining === null || Number(remaining) <= 0) ? [reset] : [];
-  });
+const lastResetMs = (headers: Headers, nowMs: number): number | undefined => {
+  const waits = rateLimitsOf(headers, nowMs).flatMap(({ resetMs, remaining }) =>
+    resetMs !== undefined && (remaining === null || Number(remaining) <= 0) ? [resetMs] : [],
+  );
   return waits.length > 0 ? Math.max(...waits) : undefined;
 };
 
@@ -34,7 +59,7 @@ const resetMs = (headers: Headers): number | undefined => {
 export const retryAfterOf = (headers: Headers, nowMs: number = Date.now()): number | undefined => {
   const exact = Number(headers.get('retry-after-ms') ?? Number.NaN);
   const waitMs =
-    Number.isFinite(exact) && exact >= 0 ? Math.ceil(exact) : (parseRetryAfter(headers.get('retry-after') ?? undefined, nowMs) ?? resetMs(headers));
+    Number.isFinite(exact) && exact >= 0 ? Math.ceil(exact) : (parseRetryAfter(headers.get('retry-after') ?? undefined, nowMs) ?? lastResetMs(headers, nowMs));
   return waitMs === undefined ? undefined : Math.min(waitMs, DAY_MS);
 };
 
@@ -48,12 +73,12 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 const wordOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
 
-/** Reads `{error:{message,type,code,param}}` and its relatives (`{error:"…"}`, `{message}`, `{detail}`). */
+/** Reads `{error:{message,type,code,param}}` and its relatives (`{error:"…"}`, `{message}`, `{detail}`; Anthropic's code is in `details`). */
 const wordsOf = (body: unknown, fallback: string): Words => {
   const error = isRecord(body) ? (body['error'] ?? body) : undefined;
   if (typeof error === 'string') return { message: error };
   if (!isRecord(error)) return { message: fallback };
-  const code = wordOf(error['code']);
+  const code = wordOf(error['code']) ?? (isRecord(error['details']) ? wordOf(error['details']['error_code']) : undefined);
   const type = wordOf(error['type']);
   const param = wordOf(error['param']);
   return {
@@ -74,12 +99,15 @@ const parseJson = (text: string): unknown => {
 };
 
 const QUOTA = /insufficient_quota|credit_balance|billing|spend_limit|hard_limit|payment_required/;
+// Anthropic says these under the names of other things.
+const QUOTA_MESSAGE = /credit balance is too low|reached your specified (\w+ )?API usage limits/i;
 const REFUSED = /content_policy|moderation_blocked|content_filter|safety_violation|safety_system|responsible_?ai/;
-const REFUSED_MESSAGE = /safety system|content policy|content management policy/i;
+const REFUSED_MESSAGE = /safety system|content policy|content management policy|content filtering policy/i;
 const CONTEXT = /context_length|context_window|prompt_too_long|string_above_max_length|request_too_large/;
-const CONTEXT_MESSAGE = /maximum context length|context length exceeded|context window|reduce the length|prompt is too long|request too large/i;
+const CONTEXT_MESSAGE =
+  /maximum context length|context length exceeded|context window|reduce the length|prompt is too long|request too large|exceed context limit/i;
 const MODEL = /model_not_found|model_decommissioned|model_deprecated|model_not_available|model_not_exist|unsupported_model|invalid_model|deploymentnotfound/;
-const MODEL_MESSAGE = /\bmodel\b.*(not found|not exist|not supported|not available|no access)|(no such|unknown) model/i;
+const MODEL_MESSAGE = /\bmodel\b.*(not found|not exist|not supported|not available|no access)|(no such|unknown) model|^model: /i;
 const OVERLOADED = /overloaded|capacity_exceeded/;
 
 const isModelMissing = (status: number, { code, param, message }: Words, names: string): boolean =>
@@ -103,7 +131,7 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 const codeOf = (status: number, words: Words): ErrorCode => {
   const names = `${words.code ?? ''} ${words.type ?? ''}`.toLowerCase();
   const client = status < 500;
-  if (QUOTA.test(names) && client) return 'provider_quota_exhausted';
+  if (client && (QUOTA.test(names) || QUOTA_MESSAGE.test(words.message))) return 'provider_quota_exhausted';
   if (client && (REFUSED.test(names) || (status === 400 && REFUSED_MESSAGE.test(words.message)))) return 'provider_refused';
   if (client && (CONTEXT.test(names) || CONTEXT_MESSAGE.test(words.message))) return 'context_too_long';
   if (client && isModelMissing(status, words, names)) return 'provider_model_missing';
@@ -176,8 +204,11 @@ const rootMessage = (thrown: unknown): string => {
   return at instanceof Error ? at.message : String(at);
 };
 
-/** The error object of an error event in a stream, which both SDKs throw as an API error without a status. */
-const eventError = (thrown: unknown): unknown => (isRecord(thrown) || thrown instanceof Error ? Reflect.get(thrown, 'error') : undefined);
+/** The error object of an error event in a stream, which the SDKs throw as an API error without a status; Anthropic's throws the whole event. */
+const eventError = (thrown: unknown): unknown => {
+  const error: unknown = isRecord(thrown) || thrown instanceof Error ? Reflect.get(thrown, 'error') : undefined;
+  return isRecord(error) && isRecord(error['error']) ? error['error'] : error;
+};
 
 /**
  * Whatever a provider call threw, as the AppError it means. `state` decides what is known (promise 2); then the provider's

@@ -3,7 +3,7 @@ import type { ParameterFamily } from './parameters.ts';
 import type { ProviderName } from './provider.ts';
 
 /** USD per million tokens. A price that is not known is absent, never 0; `output` is absent too where nothing is put out but vectors. */
-type Price = { input: number; output?: number; cachedInput?: number; imageInput?: number };
+type Price = { input: number; output?: number; cachedInput?: number; cacheWrite?: number; imageInput?: number };
 
 /** What is known of one model. Adding a model is one entry of `MODELS`. */
 export type Model = {
@@ -113,7 +113,7 @@ const OPENAI_CHAT = [
   { id: 'gpt-4-turbo', types: SEEING, family: 'openai-plain', contextTokens: 128_000, shutdownDate: '2026-10-23', successor: 'gpt-5.6-luna' },
   { id: 'gpt-4', types: CHAT, family: 'openai-plain', contextTokens: 8192, shutdownDate: '2026-10-23', successor: 'gpt-5.6-luna' },
   { id: 'gpt-3.5-turbo', types: CHAT, family: 'openai-plain', contextTokens: 16_385, shutdownDate: '2026-10-23', successor: 'gpt-5.6-luna' },
-  { id: 'gpt-4-vision-preview', types: SEEING, family: 'openai-plain', contextTokens: 128_000, shutdownDate: '2024-12-06', successor: LUNA },
+  { id: 'gpt-4-vision-preview', types: SEEING, family: 'openai-vision-preview', contextTokens: 128_000, shutdownDate: '2024-12-06', successor: LUNA },
 ] as const satisfies Omit<Model, 'provider'>[];
 
 const IMAGE_2 = 'gpt-image-2';
@@ -158,21 +158,33 @@ const OPENAI_EMBEDDING = [
 
 const SONNET = 'claude-sonnet-5-5';
 
-// Known by name only: Claude has no provider in this version, and asking for one says so.
+const HAIKU = 'claude-haiku-5-5';
+/** What the models of Claude 5 hold. */
+const LARGE = { contextTokens: 1_000_000, maxOutputTokens: 128_000 };
+const SMALL = { contextTokens: 200_000, maxOutputTokens: 64_000 };
+const OLD = { contextTokens: 200_000, maxOutputTokens: 8192 };
+
+// platform.claude.com/docs/en/models/overview and each model's page. Haiku 5.5 has one price up to 100,000 tokens of input and another above: it is not
+// told here, since a job's price would be wrong by a factor of five.
 const ANTHROPIC = [
-  { id: 'claude-opus-5-5', types: SEEING, family: 'anthropic' },
-  { id: SONNET, types: SEEING, family: 'anthropic' },
-  { id: 'claude-haiku-5-5', types: SEEING, family: 'anthropic' },
-  { id: 'claude-fable-5-2', types: SEEING, family: 'anthropic' },
-  { id: 'claude-opus-5', types: SEEING, family: 'anthropic', price: { input: 5, output: 25 } },
-  { id: 'claude-sonnet-5', types: SEEING, family: 'anthropic', price: { input: 2, output: 10 } },
-  { id: 'claude-sonnet-4-6', types: SEEING, family: 'anthropic', price: { input: 3, output: 15 } },
-  { id: 'claude-haiku-4-5', types: SEEING, family: 'anthropic', price: { input: 1, output: 5 } },
-  { id: 'claude-sonnet-4-5', types: SEEING, family: 'anthropic', shutdownDate: '2026-11-30', successor: SONNET },
-  { id: 'claude-3-7-sonnet-20250219', types: SEEING, family: 'anthropic', shutdownDate: '2026-02-19', successor: SONNET },
-  { id: 'claude-3-5-haiku-20241022', types: SEEING, family: 'anthropic', shutdownDate: '2026-02-19', successor: 'claude-haiku-5-5' },
-  { id: 'claude-3-5-sonnet-20241022', types: SEEING, family: 'anthropic', shutdownDate: '2025-10-28', successor: SONNET },
-  { id: 'claude-3-5-sonnet-20240620', types: SEEING, family: 'anthropic', shutdownDate: '2025-10-28', successor: SONNET },
+  { id: 'claude-fable-5-2', types: SEEING, family: 'claude-always-thinking', price: { input: 8, output: 40 }, ...LARGE },
+  { id: 'claude-fable-5-1', types: SEEING, family: 'claude-always-thinking', price: { input: 10, output: 50 }, ...LARGE },
+  { id: 'claude-opus-5-5', types: SEEING, family: 'claude-always-thinking', price: { input: 4, output: 20 }, ...LARGE },
+  { id: SONNET, types: SEEING, family: 'claude-sonnet-5.5', price: { input: 2, output: 10, cachedInput: 0.1, cacheWrite: 2.5 }, ...LARGE },
+  { id: HAIKU, types: SEEING, family: 'claude-5', ...LARGE },
+  { id: 'claude-opus-5', types: SEEING, family: 'claude-5', price: { input: 5, output: 25, cachedInput: 0.5, cacheWrite: 6.25 }, ...LARGE },
+  { id: 'claude-sonnet-5', types: SEEING, family: 'claude-5', price: { input: 2, output: 10, cachedInput: 0.2, cacheWrite: 2.5 }, ...LARGE },
+  { id: 'claude-opus-4-8', types: SEEING, family: 'claude-5', ...LARGE },
+  { id: 'claude-opus-4-7', types: SEEING, family: 'claude-5', ...LARGE },
+  { id: 'claude-opus-4-6', types: SEEING, family: 'claude-4.6', ...LARGE },
+  { id: 'claude-sonnet-4-6', types: SEEING, family: 'claude-4.6', price: { input: 3, output: 15 }, contextTokens: 1_000_000, maxOutputTokens: 64_000 },
+  { id: 'claude-haiku-4-5', types: SEEING, family: 'claude-4.5', price: { input: 1, output: 5 }, ...SMALL },
+  { id: 'claude-opus-4-5', types: SEEING, family: 'claude-4.5', ...SMALL },
+  { id: 'claude-sonnet-4-5', types: SEEING, family: 'claude-4.5', ...SMALL, shutdownDate: '2026-11-30', successor: SONNET },
+  { id: 'claude-3-7-sonnet-20250219', types: SEEING, family: 'claude-3', ...SMALL, shutdownDate: '2026-02-19', successor: SONNET },
+  { id: 'claude-3-5-haiku-20241022', types: SEEING, family: 'claude-3', ...OLD, shutdownDate: '2026-02-19', successor: HAIKU },
+  { id: 'claude-3-5-sonnet-20241022', types: SEEING, family: 'claude-3', ...OLD, shutdownDate: '2025-10-28', successor: SONNET },
+  { id: 'claude-3-5-sonnet-20240620', types: SEEING, family: 'claude-3', ...OLD, shutdownDate: '2025-10-28', successor: SONNET },
 ] as const satisfies Omit<Model, 'provider'>[];
 
 const SIMULATED = [
@@ -205,11 +217,15 @@ export const ALIASES: Readonly<Record<string, Alias>> = {
 
 const BY_ID: ReadonlyMap<string, Model> = new Map(MODELS.map((model) => [model.id, model]));
 
+/** How a vendor dates its snapshots. */
+const DATED: Readonly<Partial<Record<ProviderName, RegExp>>> = { openai: /^(.+)-\d{4}-\d{2}-\d{2}$/, anthropic: /^(.+)-\d{8}$/ };
+
 /** `gpt-4o-2024-08-06`: a dated snapshot of a model is that model under another id, and the model answers in its place. */
 const snapshotOf = (id: string): Model | undefined => {
-  const name = /^(.+)-\d{4}-\d{2}-\d{2}$/.exec(id)?.[1];
-  const model = name === undefined ? undefined : BY_ID.get(name);
-  if (model?.provider !== 'openai') return undefined;
+  const model = Object.entries(DATED)
+    .map(([provider, dated]) => ({ provider, found: BY_ID.get(dated.exec(id)?.[1] ?? '') }))
+    .find(({ provider, found }) => found?.provider === provider)?.found;
+  if (!model) return undefined;
   const { shutdownDate: _ofTheModel, ...rest } = model;
   return { ...rest, id, successor: model.id };
 };

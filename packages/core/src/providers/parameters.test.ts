@@ -7,6 +7,7 @@ describe('parameters in the words of a model', () => {
   it.each([
     ['openai-chat', { max_tokens: 5, temperature: 0.5, stop: ['x'] }, { max_completion_tokens: 5, temperature: 0.5, stop: ['x'] }],
     ['openai-plain', { reasoning_effort: 'none', seed: 1 }, { seed: 1 }],
+    ['openai-vision-preview', { max_tokens: 9, temperature: 0.5 }, { max_tokens: 9, temperature: 0.5 }],
     ['openai-reasoning', { temperature: 1, max_tokens: 9, reasoning_effort: 'high' }, { max_completion_tokens: 9, reasoning_effort: 'high' }],
     ['any-chat', { max_tokens: 5, frequency_penalty: 1 }, { max_tokens: 5, frequency_penalty: 1 }],
     ['groq-gpt-oss', { reasoning_effort: 'none', frequency_penalty: 0 }, { reasoning_effort: 'low' }],
@@ -30,6 +31,37 @@ describe('parameters in the words of a model', () => {
       { tools: [], response_format: { type: 'json_object' }, reasoning_format: 'parsed' },
       { tools: [], response_format: { type: 'json_object' }, reasoning_format: 'parsed' },
     ],
+    [
+      'claude-sonnet-5.5',
+      { max_tokens: 9, stop: 'x', temperature: 1, n: 1, safety_identifier: 'u', reasoning_effort: 'none', parallel_tool_calls: true },
+      { max_tokens: 9, stop_sequences: ['x'], metadata: { user_id: 'u' }, thinking: { type: 'between_tools' } },
+    ],
+    ['claude-always-thinking', { reasoning_effort: 'none', tool_choice: 'auto' }, { effort: 'low', choice: { type: 'auto' } }],
+    ['claude-5', { tool_choice: 'required', parallel_tool_calls: false }, { choice: { type: 'any' }, isSerial: true, thinking: { type: 'disabled' } }],
+    [
+      'claude-4.6',
+      { temperature: 0.5, reasoning_effort: 'high', tool_choice: { type: 'function', function: { name: 'f' } } },
+      { temperature: 0.5, effort: 'high', thinking: { type: 'adaptive' }, choice: { type: 'tool', name: 'f' } },
+    ],
+    ['claude-4.5', { reasoning_effort: 'none', top_k: 5, service_tier: 'default' }, { top_k: 5, service_tier: 'standard_only' }],
+    [
+      'claude-4.5',
+      {
+        tools: [
+          { type: 'function', function: { name: 'f', description: 'd', parameters: { type: 'object', properties: { x: {} } }, strict: true } },
+          { type: 'function', function: { name: 'g' } },
+        ],
+        response_format: { type: 'json_schema', json_schema: { name: 's', schema: { type: 'object' } } },
+      },
+      {
+        tools: [
+          { name: 'f', description: 'd', input_schema: { type: 'object', properties: { x: {} } }, strict: true },
+          { name: 'g', input_schema: { type: 'object', properties: {} } },
+        ],
+        format: { type: 'json_schema', schema: { type: 'object' } },
+      },
+    ],
+    ['claude-3', { tools: [], response_format: { type: 'text' }, temperature: 0.2 }, { temperature: 0.2 }],
     ['simulated-chat', { n: 2, temperature: 0.5, stop: 'x' }, { n: 2, temperature: 0.5, stop: 'x' }],
   ] satisfies [ParameterFamily, object, object][])('%s: %o → %o', (family, given, said) => {
     expect(translateParameters(family, 'm', { ...given })).toEqual(said);
@@ -52,6 +84,22 @@ describe('parameters in the words of a model', () => {
     ['openai-plain', 'verbosity', 'low'],
     ['openai-reasoning', 'logit_bias', { 1: 5 }],
     ['simulated-chat', 'logprobs', true],
+    ['claude-sonnet-5.5', 'temperature', 0.5],
+    ['claude-sonnet-5.5', 'tool_choice', 'required'],
+    ['claude-sonnet-5.5', 'tool_choice', 'constructor'],
+    ['claude-sonnet-5.5', 'response_format', { type: 'json_object' }],
+    ['claude-sonnet-5.5', 'seed', 7],
+    ['claude-sonnet-5.5', 'n', 2],
+    ['claude-sonnet-5.5', 'flavour', 'mint'],
+    ['claude-sonnet-5.5', 'logit_bias', { 1: 5 }],
+    ['claude-always-thinking', 'top_k', 5],
+    ['claude-5', 'tools', [{ type: 'custom', custom: { name: 'c' } }]],
+    ['claude-5', 'tool_choice', { type: 'allowed_tools', allowed_tools: {} }],
+    ['claude-4.6', 'temperature', 1.5],
+    ['claude-4.6', 'reasoning_effort', 'xhigh'],
+    ['claude-4.5', 'reasoning_effort', 'low'],
+    ['claude-3', 'response_format', { type: 'json_schema', json_schema: { schema: {} } }],
+    ['claude-3', 'tools', [{ type: 'function', function: { name: 'f', strict: true } }]],
     ['gpt-image-2', 'quality', 'max'],
     ['gpt-image-1', 'size', '1792x1024'],
     ['dall-e-3', 'n', 2],

@@ -1,10 +1,12 @@
 import { AppError } from '../errors.ts';
 import { CHAT_FAMILIES, type ChatFamily } from './chat-parameters.ts';
+import { CLAUDE_FAMILIES, type ClaudeFamily } from './claude-parameters.ts';
 import { as, keepAll, NOTHING, oneOf, only, type Rule, type Rules, sameWords } from './parameter-rules.ts';
 
 /** Models that take the same parameters in the same words. */
 export type ParameterFamily =
   | ChatFamily
+  | ClaudeFamily
   | 'any-image'
   | 'any-embedding'
   | 'simulated-image'
@@ -17,8 +19,7 @@ export type ParameterFamily =
   | 'dall-e-2'
   | 'text-embedding-3-small'
   | 'text-embedding-3-large'
-  | 'text-embedding-ada-002'
-  | 'anthropic';
+  | 'text-embedding-ada-002';
 
 /** Who the end user is: `safety_identifier` has taken the place of `user`, and models of before know it by the old name. */
 const END_USER = keepAll('user', 'safety_identifier');
@@ -58,6 +59,7 @@ const NOT_IN_DALL_E: Rules = { ...OLD_END_USER, background: only('auto', 'opaque
 
 const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
   ...CHAT_FAMILIES,
+  ...CLAUDE_FAMILIES,
   'any-image': {},
   'any-embedding': {},
   'simulated-image': { ...IMAGE_BASICS, ...END_USER, output_format: STILL_FORMATS },
@@ -89,7 +91,6 @@ const FAMILIES: Readonly<Record<ParameterFamily, Rules>> = {
   'text-embedding-3-large': { ...keepAll('user'), dimensions: upTo('dimensions', 3072) },
   // It always makes vectors of this length and has no word for it.
   'text-embedding-ada-002': { ...keepAll('user'), dimensions: only(1536) },
-  anthropic: {},
 };
 
 // What edits of pictures have beside or instead of what making new ones has. A family that is not here cannot edit.

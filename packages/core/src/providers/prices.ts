@@ -10,10 +10,11 @@ const PER_MILLION = 1_000_000;
  */
 export const costUsd = (provider: ProviderName, id: string, usage: Usage): number | undefined => {
   const model = modelOf(id);
-  const { inputTokens, outputTokens, imageInputTokens = 0, cachedInputTokens = 0 } = usage;
+  const { inputTokens, outputTokens, imageInputTokens = 0, cachedInputTokens = 0, cacheWriteInputTokens = 0 } = usage;
   if (model?.provider !== provider || !model.price || inputTokens === undefined || outputTokens === undefined) return undefined;
   // Only models that put out no tokens have no price for them.
-  const { input, output = 0, cachedInput = input, imageInput = input } = model.price;
-  const plain = Math.max(0, inputTokens - cachedInputTokens - imageInputTokens);
-  return (plain * input + cachedInputTokens * cachedInput + imageInputTokens * imageInput + outputTokens * output) / PER_MILLION;
+  const { input, output = 0, cachedInput = input, cacheWrite = input, imageInput = input } = model.price;
+  const plain = Math.max(0, inputTokens - cachedInputTokens - cacheWriteInputTokens - imageInputTokens);
+  const cached = cachedInputTokens * cachedInput + cacheWriteInputTokens * cacheWrite;
+  return (plain * input + cached + imageInputTokens * imageInput + outputTokens * output) / PER_MILLION;
 };

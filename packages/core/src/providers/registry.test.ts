@@ -40,18 +40,21 @@ describe('aliases', () => {
   it.each([
     ['groq and openai', both(), 'groq: openai/gpt-oss-120b', 'openai: gpt-6-luna', 'openai: gpt-image-2'],
     ['openai', registry({ openai: account('o') }), 'openai: gpt-6-luna', 'openai: gpt-6-luna', 'openai: gpt-image-2'],
+    ['groq and anthropic', registry({ groq: account('g'), anthropic: account('a') }), 'groq: openai/gpt-oss-120b', 'anthropic: claude-sonnet-5-5', undefined],
+    ['anthropic', registry({ anthropic: account('a') }), 'anthropic: claude-sonnet-5-5', 'anthropic: claude-sonnet-5-5', undefined],
   ])('with %s go to the first enabled provider', (_keys, { targets }, chat, vision, image) => {
     expect(served(targets('chat-default', 'chat'))).toEqual([chat]);
     expect(served(targets('vision-default', 'vision'))).toEqual([vision]);
-    expect(served(targets('image-default', 'image'))).toEqual([image]);
+    if (image) expect(served(targets('image-default', 'image'))).toEqual([image]);
+    else expect(() => targets('image-default', 'image')).toThrow(failing('model_not_available', /OPENAI_API_KEY/));
   });
 
   it('without an enabled provider name the variables to set', () => {
     const { targets, list } = registry({ groq: account('g') });
     expect(() => targets('image-default', 'image')).toThrow(failing('model_not_available', /set OPENAI_API_KEY/));
     expect(list().map(({ id }) => id)).not.toContain('image-default');
-    expect(() => registry({ anthropic: account('a') }).targets('chat-default', 'chat')).toThrow(
-      failing('model_not_available', /GROQ_API_KEY or OPENAI_API_KEY/),
+    expect(() => registry({ groq: account('g') }).targets('vision-default', 'vision')).toThrow(
+      failing('model_not_available', /OPENAI_API_KEY or ANTHROPIC_API_KEY/),
     );
   });
 
@@ -69,8 +72,13 @@ describe('models', () => {
     ['gpt-4o-2024-08-06', 'chat', ['openai: gpt-4o-2024-08-06', 'openai: gpt-4o', 'openai: gpt-6-luna']],
     ['meta-llama/llama-4-scout-17b-16e-instruct', 'vision', ['groq: meta-llama/llama-4-scout-17b-16e-instruct']],
     ['gpt-6-luna', 'vision', ['openai: gpt-6-luna']],
+    ['claude-3-5-sonnet-20241022', 'chat', ['anthropic: claude-3-5-sonnet-20241022', 'anthropic: claude-sonnet-5-5']],
+    ['claude-3-5-sonnet-20241022', 'vision', ['anthropic: claude-3-5-sonnet-20241022', 'anthropic: claude-sonnet-5-5']],
+    ['claude-haiku-4-5-20251001', 'chat', ['anthropic: claude-haiku-4-5-20251001', 'anthropic: claude-haiku-4-5']],
+    ['claude-sonnet-5-5', 'vision', ['anthropic: claude-sonnet-5-5']],
   ] as const)('%s for %s is asked for as itself, then its successors of the same vendor', (name, type, line) => {
-    expect(served(both().targets(name, type))).toEqual(line);
+    const all = registry({ groq: account('g'), openai: account('o'), anthropic: account('a') });
+    expect(served(all.targets(name, type))).toEqual(line);
   });
 
   it('warn when a successor answers', () => {
@@ -100,9 +108,6 @@ describe('models', () => {
     expect(() => registry({ openai: account('o') }).targets('llama3-70b-8192', 'chat')).toThrow(failing('model_not_available', /GROQ_API_KEY/));
     expect(() => registry({ groq: account('g') }).targets('dall-e-3', 'image')).toThrow(failing('model_not_available', /OPENAI_API_KEY/));
     expect(() => both().targets('claude-3-5-sonnet-20241022', 'chat')).toThrow(failing('model_not_available', /ANTHROPIC_API_KEY/));
-    expect(() => registry({ anthropic: account('a') }).targets('claude-3-5-sonnet-20241022', 'chat')).toThrow(
-      failing('model_not_available', /cannot ask Claude yet/),
-    );
     expect(() => both().targets('simulated-chat', 'chat')).toThrow(failing('model_not_available', /no provider key/));
   });
 
@@ -163,6 +168,8 @@ describe('the price of a call', () => {
     ['openai', 'gpt-image-2', { inputTokens: 1000, imageInputTokens: 400, outputTokens: 1000, images: 1 }, 0.0362],
     ['openai', 'gpt-4o-2024-08-06', { inputTokens: 1_000_000, outputTokens: 0 }, 2.5],
     ['openai', 'gpt-6-luna', { inputTokens: 1, outputTokens: 1 }, undefined],
+    ['anthropic', 'claude-sonnet-5-5', { inputTokens: 1_000_000, cachedInputTokens: 400_000, cacheWriteInputTokens: 100_000, outputTokens: 0 }, 1.29],
+    ['anthropic', 'claude-haiku-5-5', { inputTokens: 1, outputTokens: 1 }, undefined],
     ['openai', 'gpt-image-2', { images: 1 }, undefined],
     ['openai', 'my-model', { inputTokens: 1, outputTokens: 1 }, undefined],
     ['openai', 'openai/gpt-oss-120b', { inputTokens: 1, outputTokens: 1 }, undefined],

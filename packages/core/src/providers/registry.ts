@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import type { JobType } from '../jobs/job.ts';
+import { createAnthropic } from './anthropic/create.ts';
 import { createGroq } from './groq/create.ts';
 import { ALIASES, type Alias, familyOf, MODELS, type Model, modelOf } from './models.ts';
 import { createOpenai } from './openai/create.ts';
@@ -13,7 +14,7 @@ import { createUpstream } from './upstream.ts';
 type Settings = Config['providers'];
 type Providers = ReadonlyMap<ProviderName, Provider>;
 
-const KEY_VARIABLES = { groq: 'GROQ_API_KEY', openai: 'OPENAI_API_KEY' } as const;
+const KEY_VARIABLES = { groq: 'GROQ_API_KEY', openai: 'OPENAI_API_KEY', anthropic: 'ANTHROPIC_API_KEY' } as const;
 
 /** How long an account's 404 for a model is remembered. */
 const MISSING_MS = 3_600_000;
@@ -27,15 +28,16 @@ const SOUNDS_LIKE_PICTURES = /image|dall-?e|flux|diffusion|sdxl|(^|[^a-z0-9])sd[
 const SOUNDS_LIKE_VECTORS = /embed|(^|[^a-z0-9])(bge|gte|e5)[-_.]|minilm/i;
 
 /**
- * `openai/<id>` and `groq/<id>` name a model of the operator's own server, when that provider has a base URL of its own:
+ * `openai/<id>`, `groq/<id>` and `anthropic/<id>` name a model of the operator's own server, when that provider has a base URL of its own:
  * the id is passed on as it is. A catalogue id of that form (Groq's `openai/gpt-oss-120b`) is itself; a server's model of that
  * very name is `openai/openai/gpt-oss-120b`.
  */
 const ownModel = (settings: Settings, name: string): Model | undefined => {
-  for (const provider of ['openai', 'groq'] as const) {
+  for (const provider of ['openai', 'groq', 'anthropic'] as const) {
     if (!name.startsWith(`${provider}/`) || settings[provider].baseUrl === undefined) continue;
     const id = name.slice(provider.length + 1);
     if (id === '') continue;
+    if (provider === 'anthropic') return { id, provider, types: ['chat', 'vision'], family: 'claude-any' };
     if (provider === 'groq') return { id, provider, types: ['chat', 'vision'], family: 'any-chat' };
     if (SOUNDS_LIKE_PICTURES.test(id)) return { id, provider, types: ['image'], family: 'any-image' };
     if (SOUNDS_LIKE_VECTORS.test(id)) return { id, provider, types: ['embedding'], family: 'any-embedding' };
@@ -66,16 +68,13 @@ const lineOf = (model: Model, type: JobType): Model[] => {
 
 const keyMissing = (name: string, provider: ProviderName): AppError => {
   if (provider === 'simulated') return modelError('model_not_available', `${name} is there only while no provider key is set.`);
-  if (provider === 'anthropic') {
-    return modelError('model_not_available', `${name} is a Claude model, and this version cannot ask Claude yet, with or without ANTHROPIC_API_KEY.`);
-  }
   return modelError('model_not_available', `${name} needs the provider ${provider}: set ${KEY_VARIABLES[provider]}.`);
 };
 
 const aliasUnserved = (name: string, alias: Alias | undefined): AppError => {
   const variables = (alias?.candidates ?? []).flatMap((id) => {
     const provider = modelOf(id)?.provider;
-    return provider === 'groq' || provider === 'openai' ? [KEY_VARIABLES[provider]] : [];
+    return provider === undefined || provider === 'simulated' ? [] : [KEY_VARIABLES[provider]];
   });
   return modelError('model_not_available', `${name} has no provider: set ${[...new Set(variables)].join(' or ')}.`);
 };
@@ -84,12 +83,13 @@ const refuseOtherTypes = (name: string, type: JobType, types: readonly JobType[]
   if (!types.includes(type)) throw modelError('model_type_mismatch', `${name} serves ${types.join(' and ')}, not ${type}.`);
 };
 
-/** The provider accounts this installation has: those whose key is set. Claude's place is here once it is built. */
-const createProviders = ({ groq, openai }: Settings): Providers => {
+/** The provider accounts this installation has: those whose key is set. */
+const createProviders = ({ groq, openai, anthropic }: Settings): Providers => {
   const upstream = createUpstream();
   const providers = new Map<ProviderName, Provider>();
   if (groq.apiKey !== undefined) providers.set('groq', createGroq({ apiKey: groq.apiKey, baseUrl: groq.baseUrl }, upstream));
   if (openai.apiKey !== undefined) providers.set('openai', createOpenai({ apiKey: openai.apiKey, baseUrl: openai.baseUrl }, upstream));
+  if (anthropic.apiKey !== undefined) providers.set('anthropic', createAnthropic({ apiKey: anthropic.apiKey, baseUrl: anthropic.baseUrl }, upstream));
   return providers;
 };
 
@@ -105,7 +105,7 @@ const SIMULATED = {
 
 /** The parameter words of who serves a call. The simulated provider has its own, whatever model it stands for. */
 const wordsOf = ({ provider, model }: Target, type: JobType): ParameterFamily =>
-  provider.name === 'simulated' ? SIMULATED[type] : familyOf(provider.name, model, OTHERWISE[type]);
+  provider.name === 'simulated' ? SIMULATED[type] : familyOf(provider.name, model, provider.name === 'anthropic' ? 'claude-any' : OTHERWISE[type]);
 
 /** What accounts are known to lack. */
 const createMissing = (now: () => number) => {
@@ -179,8 +179,8 @@ export const createRegistry = (config: Pick<Config, 'providers'>, now: () => num
       const [first] = targets(name, type);
       if (!first) return;
       const { family } = resolve(name, type);
-      // What the model would refuse is refused in a demo, too. Claude's parameters are not known yet.
-      if (simulated && family !== 'anthropic') translateParameters(family, first.model, parameters, task);
+      // What the model would refuse is refused in a demo, too.
+      if (simulated) translateParameters(family, first.model, parameters, task);
       translateParameters(wordsOf(first, type), first.model, parameters, task);
     },
     noteMissing: missing.note,

@@ -20,4 +20,25 @@ describe('the headers of a good reply', () => {
   ] as const)('of %s: %o teach %o', (provider, fields, learned) => {
     expect(learnFrom(provider, headers(fields))).toEqual(learned);
   });
+
+  const moments = (fields: Record<string, string>): Headers =>
+    new Headers(Object.entries(fields).map(([name, value]) => [`anthropic-ratelimit-${name}`, value]));
+  it.each([
+    [{ 'requests-limit': '50', 'requests-remaining': '49', 'requests-reset': '2026-11-22T12:00:01Z' }, { requestsPerMinute: 50 }],
+    [
+      {
+        'requests-limit': '50',
+        'requests-remaining': '0',
+        'requests-reset': '2026-11-22T12:00:20Z',
+        'tokens-remaining': '0',
+        'tokens-reset': '2026-11-22T12:00:09Z',
+      },
+      { requestsPerMinute: 50, pauseMs: 20_000 },
+    ],
+    [{ 'output-tokens-remaining': '0', 'output-tokens-reset': '2026-11-22T13:00:00Z' }, { pauseMs: 60_000 }],
+    [{ 'input-tokens-limit': '30000', 'input-tokens-remaining': '29000', 'input-tokens-reset': '2026-11-22T12:00:02Z' }, {}],
+    [{ 'requests-limit': '50' }, {}],
+  ])('of Anthropic, which tells moments: %o teach %o', (fields, learned) => {
+    expect(learnFrom('anthropic', moments(fields as Record<string, string>), Date.parse('2026-11-22T12:00:00Z'))).toEqual(learned);
+  });
 });

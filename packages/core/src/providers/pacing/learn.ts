@@ -1,4 +1,4 @@
-import { parseGoDuration } from '../errors.ts';
+import { rateLimitsOf } from '../errors.ts';
 import type { ProviderName } from '../provider.ts';
 
 /** What a good reply's headers say of the limits: nothing remains for `pauseMs`, and how much a minute holds. */
@@ -14,18 +14,18 @@ const numberOf = (text: string | null): number | undefined => {
 };
 
 /**
- * Reads `x-ratelimit-*`. Requests are per minute at OpenAI and per day at Groq, tokens per minute at both; some small OpenAI accounts have
- * requests per day too, which then come back in more than a minute. Only what is surely per minute becomes a meter.
+ * Reads `x-ratelimit-*` and `anthropic-ratelimit-*`. Requests are per minute at OpenAI and Anthropic and per day at Groq, tokens per minute at
+ * all of them; some small OpenAI accounts have requests per day too, which then come back in more than a minute. Only what is surely per minute
+ * becomes a meter. `nowMs`: Anthropic tells moments, not durations.
  */
-export const learnFrom = (provider: ProviderName, headers: Headers): Learned => {
+export const learnFrom = (provider: ProviderName, headers: Headers, nowMs: number = Date.now()): Learned => {
   const learned: Learned = {};
-  for (const what of ['requests', 'tokens']) {
-    const resetMs = parseGoDuration(headers.get(`x-ratelimit-reset-${what}`) ?? '');
-    if (resetMs === undefined || numberOf(headers.get(`x-ratelimit-remaining-${what}`)) !== 0) continue;
-    learned.pauseMs = Math.max(learned.pauseMs ?? 0, Math.min(resetMs, MAX_PAUSE_MS));
+  for (const { what, limit, remaining, resetMs } of rateLimitsOf(headers, nowMs)) {
+    if (resetMs === undefined) continue;
+    if (numberOf(remaining) === 0) learned.pauseMs = Math.max(learned.pauseMs ?? 0, Math.min(resetMs, MAX_PAUSE_MS));
+    const most = numberOf(limit);
+    const isPerMinute = provider === 'anthropic' || (provider === 'openai' && resetMs <= MINUTE_MS);
+    if (what === 'requests' && isPerMinute && most !== undefined && most > 0) learned.requestsPerMinute = most;
   }
-  const limit = numberOf(headers.get('x-ratelimit-limit-requests'));
-  const resetMs = parseGoDuration(headers.get('x-ratelimit-reset-requests') ?? '');
-  if (provider === 'openai' && limit !== undefined && limit > 0 && resetMs !== undefined && resetMs <= MINUTE_MS) learned.requestsPerMinute = limit;
   return learned;
 };
