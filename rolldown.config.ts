@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { defineConfig, type Plugin } from 'rolldown';
 
 // Everything is bundled but native parts and packages that load files of their own at run time.
-const outside = [/^sharp(\/|$)/, /^pino(\/|$)/, /^fasttext\.wasm\.js(\/|$)/];
+const outside = [/^sharp(\/|$)/, /^pino(\/|$)/, /^fasttext\.wasm\.js(\/|$)/, /^@lancedb\//, /^apache-arrow(\/|$)/, /^@energetic-ai\//];
 
 const core = join(import.meta.dirname, 'packages/core/src');
 
@@ -31,7 +31,13 @@ const besideTheBundle: Plugin = {
 
 export default defineConfig({
   // `config` lets `npm start` read the settings as the processes will, before it starts any.
-  input: { main: 'src/main.ts', config: join(core, 'config.ts') },
+  // The others are the modules of threads (thread-url.ts finds them beside the bundle).
+  input: {
+    main: 'src/main.ts',
+    config: join(core, 'config.ts'),
+    'embed-thread': join(core, 'retrieval/embed-thread.ts'),
+    'chunk-thread': join(core, 'retrieval/chunk-thread.ts'),
+  },
   platform: 'node',
   external: outside,
   plugins: [besideTheBundle],

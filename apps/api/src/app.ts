@@ -11,6 +11,7 @@ import { requestContext } from './middleware/request-context.ts';
 import { mountOpenai } from './openai/mount.ts';
 import { rateLimitHeaders } from './rate-limit-headers.ts';
 import { blobRoutes } from './routes/blobs.ts';
+import { collectionRoutes } from './routes/collections.ts';
 import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { keyRoutes } from './routes/keys.ts';
@@ -27,6 +28,7 @@ export const createApp = (deps: ApiDeps): Hono<Environment> => {
   app.route('/v1/sessions', sessionRoutes(deps));
   app.route('/v1/triggers', triggerRoutes(deps));
   app.route('/v1/blobs', blobRoutes(deps));
+  app.route('/v1/collections', collectionRoutes(deps));
   app.route('/v1/admin/keys', keyRoutes(deps));
   mountOpenai(app, deps);
 

@@ -34,6 +34,7 @@ const start = async (): Promise<void> => {
       deps.watcher.close();
       return drained;
     });
+    deps.retrieval.close();
     await phase('close', 2000, async () => {
       await deps.queues.close();
       for (const connection of [redis, bull, subscriber]) connection.disconnect();

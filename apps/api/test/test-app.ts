@@ -77,6 +77,7 @@ export const startTestApp = async (overrides: Record<string, string> = {}): Prom
       return { key, id: record.id };
     },
     async stop() {
+      deps.retrieval.close();
       await deps.queues.close();
       for (const connection of connections) connection.disconnect();
       await redis.stop();

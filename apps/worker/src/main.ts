@@ -35,6 +35,7 @@ const start = async (): Promise<void> => {
     await phase('give back', GIVE_BACK_MS, () => drained);
     for (const keeper of Object.values(keepers)) keeper.close();
     deps.pacer.close();
+    deps.retrieval.close();
     await phase('close', 2000, async () => {
       await deps.queues.close();
       for (const connection of [redis, bull, subscriber]) connection.disconnect();

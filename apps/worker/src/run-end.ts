@@ -3,8 +3,9 @@ import type { Deps } from '@fana/core/deps.ts';
 import { incompleteReason } from '@fana/core/endpoints/response-output.ts';
 import type { AppError } from '@fana/core/errors.ts';
 import { type Ending, endJob } from '@fana/core/jobs/end.ts';
-import { type Attempt, type AttemptOutcome, deadlineMs, type JobRecord } from '@fana/core/jobs/job.ts';
+import { type Attempt, type AttemptOutcome, deadlineMs, type JobError, type JobRecord } from '@fana/core/jobs/job.ts';
 import { type FinishReply, releaseJob } from '@fana/core/jobs/store.ts';
+import { failDocument } from '@fana/core/retrieval/manage-documents.ts';
 import type { Hold } from './leases.ts';
 import { persist } from './persist.ts';
 import type { ProcessResult } from './processors/processor.ts';
@@ -117,10 +118,18 @@ const releaseRun = async (deps: Deps, run: ClaimedRun, { delayMs, isPause }: Del
   return DONE;
 };
 
+const CANCELLED_INGEST: JobError = { code: 'cancelled', message: 'The ingest of the document was cancelled.' };
+
 /** Ends a run and says so in the log; an end that comes too late changes nothing. @throws AppError `unavailable` once the lease is lost. */
 export const endRun = async (deps: Deps, { job, hold }: ClaimedRun, ending: Omit<Ending, 'lease'>): Promise<FinishReply> => {
   const reply = await persist(hold, () => endJob(deps, job, { ...ending, lease: hold.lease }));
   if (reply.kind === 'lost') deps.logger.warn({ job_id: job.id, status: reply.status }, 'a late finisher was refused');
   else deps.logger.debug({ job_id: job.id, status: ending.status }, 'job ended');
+  const { ingest } = job.spec;
+  if (reply.kind === 'lost' || !ingest || ending.status === 'completed') return reply;
+  // Should this not be written, the document is told of by its job (manage-documents.ts).
+  await failDocument(deps, { ...ingest, jobId: job.id }, ending.error ?? CANCELLED_INGEST).catch((error: unknown) =>
+    deps.logger.warn({ err: error, job_id: job.id }, 'the end of an ingest was not written on its document'),
+  );
   return reply;
 };

@@ -59,6 +59,7 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
       signal: hold.signal,
       emit: output.write,
       call: caller(deps, claimed, output),
+      settle: () => settleOpen(deps, claimed, 'completed'),
       persist: (step) => persist(hold, step),
     };
     const result = await PROCESSORS[job.spec.type](deps, run);
@@ -108,7 +109,7 @@ const caller =
         if (error.code !== 'provider_model_missing' || at === targets.length - 1) throw error;
         // The account lacks this model: remembered, so that the next job asks its successor first.
         deps.providers.noteMissing(target.provider.name, target.model);
-        await settleMissing(deps, run, error);
+        await settleOpen(deps, run, 'failed', error);
       }
     }
     throw new AppError('model_not_available', 'No provider serves this model.', { param: 'model' });
@@ -124,7 +125,14 @@ const inTurn = async <T>(deps: Deps, { job, hold }: ClaimedRun, { provider, mode
     if (isWaiting) job.waitedMs = (job.waitedMs ?? 0) + deps.now() - askedMs;
     isWaiting = false;
   };
-  const wanted = { provider: provider.name, model, class: 'interactive', images, maxWaitMs: MAX_TURN_MS, signal: hold.signal } as const;
+  const wanted = {
+    provider: provider.name,
+    model,
+    class: type === 'ingest' ? 'batch' : 'interactive',
+    images,
+    maxWaitMs: MAX_TURN_MS,
+    signal: hold.signal,
+  } as const;
   try {
     return await paced(deps.pacer, wanted, (options) => {
       noteWait();
@@ -146,8 +154,11 @@ const openAttempt = async (deps: Deps, { job, hold, attempts }: ClaimedRun, { pr
   return open;
 };
 
-const settleMissing = async (deps: Deps, { job, hold, attempts }: ClaimedRun, error: AppError): Promise<void> => {
+/** Closes the open line of the ledger while the run goes on. */
+const settleOpen = async (deps: Deps, run: ClaimedRun, outcome: 'completed' | 'failed', error?: AppError): Promise<void> => {
+  const { job, hold, attempts } = run;
   const open = attempts.at(-1);
-  if (open) open.outcome = 'failed';
-  await persist(hold, () => settleAttempt(deps.redis, job.id, hold.lease, 'failed', toJobError(error)));
+  if (open) open.outcome = outcome;
+  run.isAnswered = false;
+  await persist(hold, () => settleAttempt(deps.redis, job.id, hold.lease, outcome, error && toJobError(error)));
 };

@@ -12,6 +12,7 @@ import { endJob } from '@fana/core/jobs/end.ts';
 import { eraseJob } from '@fana/core/jobs/erase.ts';
 import { deadlineMs, isTerminal, type JobRecord } from '@fana/core/jobs/job.ts';
 import { DUE, ENDED, RUNNING_BAND_MS, readJob, restWaiting } from '@fana/core/jobs/store.ts';
+import { tidyMessage } from '@fana/core/retrieval/tidy.ts';
 import { sweepSession } from '@fana/core/sessions/erase-session.ts';
 import { SESSIONS } from '@fana/core/sessions/store.ts';
 import { readDelivery } from '@fana/core/webhooks/store.ts';
@@ -41,7 +42,11 @@ export const sweep = async (deps: Deps): Promise<void> => {
 };
 
 const sweepDue = async (deps: Deps): Promise<void> => {
-  const mend = (id: string): Promise<void> => (isId('whd', id) ? mendDelivery(deps, id) : isId('batch', id) ? mendBatch(deps, id) : mendJob(deps, id));
+  const mend = (id: string): Promise<void> => {
+    if (isId('whd', id)) return mendDelivery(deps, id);
+    if (isId('batch', id)) return mendBatch(deps, id);
+    return isId('col', id) ? mendCollection(deps, id) : mendJob(deps, id);
+  };
   await walk(deps, DUE, (nowMs) => ['-inf', nowMs - RUNNING_BAND_MS], mend);
   await walk(deps, DUE, (nowMs) => [0, nowMs], mend);
 };
@@ -117,6 +122,12 @@ const mendBatch = async (deps: Deps, id: string): Promise<void> => {
   await resendBatch(deps, batch);
   const next = nowMs >= batch.spec.expiresMs ? nowMs + BATCH_CHECK_MS : Math.min(nowMs + BATCH_CHECK_MS, batch.spec.expiresMs);
   await lookAgain(deps, { index: DUE, id }, next - RUNNING_BAND_MS);
+};
+
+/** Asks for the tidying of a collection (again), for as long as it stands among what is due. */
+const mendCollection = async (deps: Deps, id: string): Promise<void> => {
+  await deps.queues.enqueue([tidyMessage(deps, id)]);
+  await lookAgain(deps, { index: DUE, id }, deps.now() + AGAIN_MIN_MS);
 };
 
 const mendDelivery = async (deps: Deps, id: string): Promise<void> => {

@@ -1,5 +1,7 @@
 import type { Deps } from '@fana/core/deps.ts';
+import { isId } from '@fana/core/ids.ts';
 import { BULLMQ_PREFIX, type JobMessage, type MessageQueue, SWEEP_QUEUE } from '@fana/core/queues.ts';
+import { tidyCollection } from '@fana/core/retrieval/tidy.ts';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { LeaseKeeper } from './leases.ts';
@@ -8,7 +10,7 @@ import { createOriginSlots } from './origin-slots.ts';
 import { runBatchStep } from './run-batch.ts';
 import { type ChunkWorld, runBatchChunk } from './run-batch-chunk.ts';
 import { runDelivery } from './run-delivery.ts';
-import type { MessageFate } from './run-end.ts';
+import { DONE, type MessageFate } from './run-end.ts';
 import { runJob } from './run-job.ts';
 import { sweep } from './sweep.ts';
 
@@ -56,6 +58,11 @@ const consume = (deps: Deps, story: (message: JobMessage) => Promise<MessageFate
   throw new DelayedError();
 };
 
+const tidy = async (deps: Deps, collectionId: string): Promise<MessageFate> => {
+  await tidyCollection(deps, collectionId);
+  return DONE;
+};
+
 type Story = (message: JobMessage) => Promise<MessageFate>;
 
 /** One BullMQ worker for each queue this process serves, and one for the sweep. `connection` waits for Redis (connectConsumer). */
@@ -71,6 +78,8 @@ export const createWorkers = (deps: Deps, keepers: Keepers, connection: Redis): 
     image: job,
     vision: job,
     embedding: job,
+    // What a collection holds is tidied by those who fill it.
+    ingest: (message) => (isId('col', message.id) ? tidy(deps, message.id) : job(message)),
     batch: (message) => runBatchChunk(deps, chunks, message),
     'batch-steps': (message) => runBatchStep(deps, keepers.batches, message),
     webhook: (message) => runDelivery(deps, origins, message),

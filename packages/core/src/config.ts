@@ -2,10 +2,8 @@ import { z } from 'zod';
 import { type ProviderLimits, providerLimits } from './provider-limits.ts';
 
 /** The queues a worker can serve now. */
-export const QUEUE_NAMES = ['chat', 'image', 'vision', 'embedding', 'batch', 'webhook'] as const;
+export const QUEUE_NAMES = ['chat', 'image', 'vision', 'embedding', 'ingest', 'batch', 'webhook'] as const;
 export type QueueName = (typeof QUEUE_NAMES)[number];
-/** Queues whose features are not built yet: a worker may be told to serve them, and has nothing to do there. */
-const LATER_QUEUES = ['ingest'] as const;
 
 /** An empty variable counts as unset: compose files and .env files write `NAME=`. */
 const unset = (value: unknown): unknown => (value === '' ? undefined : value);
@@ -24,13 +22,7 @@ const queueList = z
       .map((name) => name.trim())
       .filter(Boolean),
   )
-  .pipe(
-    z
-      .array(
-        z.enum([...QUEUE_NAMES, ...LATER_QUEUES, 'all'], { error: `must be all or a comma-separated list of ${[...QUEUE_NAMES, ...LATER_QUEUES].join(', ')}` }),
-      )
-      .min(1, 'names no queue'),
-  )
+  .pipe(z.array(z.enum([...QUEUE_NAMES, 'all'], { error: `must be all or a comma-separated list of ${QUEUE_NAMES.join(', ')}` })).min(1, 'names no queue'))
   .transform((names): QueueName[] => QUEUE_NAMES.filter((queue) => names.includes('all') || names.includes(queue)));
 
 const schema = z.object({
@@ -50,6 +42,7 @@ const schema = z.object({
   FANA_CONCURRENCY_IMAGE: withDefault(integer(1, 10_000), 20),
   FANA_CONCURRENCY_VISION: withDefault(integer(1, 10_000), 20),
   FANA_CONCURRENCY_EMBEDDING: withDefault(integer(1, 10_000), 20),
+  FANA_CONCURRENCY_INGEST: withDefault(integer(1, 10_000), 2),
   FANA_CONCURRENCY_BATCH: withDefault(integer(1, 10_000), 64),
   FANA_CONCURRENCY_WEBHOOK: withDefault(integer(1, 10_000), 50),
   FANA_BLOB_STORE: withDefault(z.enum(['local'], { error: 'must be local (azure is not built yet)' }), 'local'),
@@ -61,6 +54,7 @@ const schema = z.object({
   FANA_SYSTEM_PROMPT: withDefault(z.string().max(100_000), 'You are a helpful assistant. Answer in the language of the user.'),
   FANA_PROVIDER_LIMITS: optional(providerLimits),
   FANA_TRIGGER_MODEL: optional(z.string()),
+  FANA_EMBEDDING_MODEL: optional(z.string()),
   LOG_LEVEL: withDefault(z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { error: 'must be a pino level' }), 'info'),
 });
 
@@ -88,6 +82,7 @@ const group = (env: z.output<typeof schema>) => ({
       image: env.FANA_CONCURRENCY_IMAGE,
       vision: env.FANA_CONCURRENCY_VISION,
       embedding: env.FANA_CONCURRENCY_EMBEDDING,
+      ingest: env.FANA_CONCURRENCY_INGEST,
       batch: env.FANA_CONCURRENCY_BATCH,
       webhook: env.FANA_CONCURRENCY_WEBHOOK,
     } satisfies Record<QueueName, number>,
@@ -97,6 +92,7 @@ const group = (env: z.output<typeof schema>) => ({
   web: { allowPrivateNetwork: env.FANA_ALLOW_PRIVATE_NETWORK },
   systemPrompt: env.FANA_SYSTEM_PROMPT,
   triggers: { model: env.FANA_TRIGGER_MODEL },
+  retrieval: { embeddingModel: env.FANA_EMBEDDING_MODEL },
   logLevel: env.LOG_LEVEL,
 });
 

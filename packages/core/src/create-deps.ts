@@ -7,6 +7,7 @@ import type { Logger } from './logger.ts';
 import { createPacer } from './providers/pacing/pacer.ts';
 import { createRegistry } from './providers/registry.ts';
 import { createQueues } from './queues.ts';
+import { createRetrieval } from './retrieval/retrieval.ts';
 import { createEndpointDirectory } from './webhooks/endpoint-directory.ts';
 
 type Parts = {
@@ -32,5 +33,6 @@ export const createDeps = ({ config, logger, redis, queueConnection, queueTimeou
   providers: createRegistry(config),
   endpoints: createEndpointDirectory({ redis, subscriber, now: Date.now }),
   pacer: createPacer({ redis, config }),
+  retrieval: createRetrieval(join(config.dataDir, 'retrieval')),
   now: Date.now,
 });

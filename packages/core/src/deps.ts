@@ -5,6 +5,7 @@ import type { Logger } from './logger.ts';
 import type { Pacer } from './providers/pacing/pacer.ts';
 import type { Registry } from './providers/provider.ts';
 import type { Queues } from './queues.ts';
+import type { Retrieval } from './retrieval/retrieval.ts';
 import type { EndpointDirectory } from './webhooks/endpoint-directory.ts';
 
 /** The passed-in world of a core function. Built once in each `main.ts`; a function asks for the part it needs. */
@@ -19,6 +20,8 @@ export type Deps = {
   endpoints: EndpointDirectory;
   /** Every provider call waits here for its turn, across all processes. */
   pacer: Pacer;
+  /** The index of documents and the embedding model in the house; nothing of it is loaded before its first use. */
+  retrieval: Retrieval;
   /** Unix milliseconds. */
   now: () => number;
 };

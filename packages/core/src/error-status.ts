@@ -33,6 +33,8 @@ export const STATUS = {
   nothing_to_retry: 400,
   rate_limit_exceeded: 429,
   image_unreadable: 400,
+  document_unreadable: 400,
+  document_too_large: 413,
   deadline_exceeded: 504,
   attempts_exhausted: 502,
   unknown_outcome: 502,

@@ -33,6 +33,8 @@ export const ERRORS = {
   rate_limit_exceeded: { retryable: false, type: 'rate_limit_error' },
   // What can happen to a job
   image_unreadable: { retryable: false, type: 'invalid_request_error' },
+  document_unreadable: { retryable: false, type: 'invalid_request_error' },
+  document_too_large: { retryable: false, type: 'invalid_request_error' },
   deadline_exceeded: { retryable: false, type: 'job_error' },
   attempts_exhausted: { retryable: false, type: 'job_error' },
   unknown_outcome: { retryable: false, type: 'job_error' },

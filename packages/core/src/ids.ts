@@ -6,7 +6,25 @@ const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const random22 = customAlphabet(BASE62, 22);
 
 /** What an id is of; the contract lists more, which join with their features. */
-export type IdPrefix = 'job' | 'resp' | 'msg' | 'fc' | 'call' | 'batch' | 'ses' | 'turn' | 'file' | 'blob' | 'key' | 'whe' | 'evt' | 'whd' | 'req' | 'lease';
+export type IdPrefix =
+  | 'job'
+  | 'resp'
+  | 'msg'
+  | 'fc'
+  | 'call'
+  | 'batch'
+  | 'ses'
+  | 'turn'
+  | 'file'
+  | 'blob'
+  | 'key'
+  | 'whe'
+  | 'evt'
+  | 'whd'
+  | 'req'
+  | 'lease'
+  | 'col'
+  | 'doc';
 
 /** A new unguessable id, e.g. `job_0aB…`. It never contains `:` and is never all digits (BullMQ refuses both). */
 export const newId = (prefix: IdPrefix): string => `${prefix}_${random22()}`;

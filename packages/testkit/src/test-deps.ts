@@ -26,6 +26,7 @@ export const testDeps = (redisUrl: string, overrides: Record<string, string> = {
     connections: { redis, bull },
     async close() {
       deps.pacer.close();
+      deps.retrieval.close();
       await deps.queues.close();
       redis.disconnect();
       bull.disconnect();

@@ -17,6 +17,8 @@ export type Run = {
    * Serves the targets in order: the next one only when the account lacks the model before it.
    */
   call: <T>(targets: Target[], call: (target: Target, options: CallOptions) => Promise<T>) => Promise<{ result: T; target: Target }>;
+  /** Closes the line of a call that was answered, before the next one: an ingest makes several. A line of a batch makes one. */
+  settle?: () => Promise<void>;
   /** Writes down something that was paid for, however long Redis takes no writes: see persist.ts. */
   persist: <T>(step: () => Promise<T>) => Promise<T>;
   /** Publishes a piece of an answer. */

@@ -65,7 +65,7 @@ export const callForText = async (deps: Deps, run: Run, messages: ChatMessage[])
   const { detail: _detail, ...native } = job.spec.parameters;
   const isPassedOn = job.spec.endpoint !== undefined;
   const parameters = isPassedOn ? job.spec.parameters : native;
-  const { result, target } = await run.call(deps.providers.targets(job.spec.model, job.spec.type), (to, options) => {
+  const { result, target } = await run.call(deps.providers.targets(job.spec.model, job.spec.type === 'vision' ? 'vision' : 'chat'), (to, options) => {
     if (!to.provider.chat) throw new Error(`provider ${to.provider.name} has no chat`);
     return to.provider.chat({ model: to.model, messages, parameters, keepRefusals: isPassedOn }, { ...options, onDelta: run.emit });
   });

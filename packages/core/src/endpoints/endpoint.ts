@@ -1,11 +1,11 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { pictureTask } from '../jobs/catalog.ts';
-import type { EndpointName, JobInput, JobOutput, JobRecord, JobSpec, JobType } from '../jobs/job.ts';
+import type { EndpointName, JobInput, JobOutput, JobRecord, JobSpec, ModelType } from '../jobs/job.ts';
 
 /** What one request to an OpenAI endpoint asks of core. `parameters` are in our words (jobs/catalog.ts) where we have one, else in OpenAI's. */
 export type EndpointCall = {
-  type: JobType;
+  type: ModelType;
   model: string;
   input: JobInput;
   parameters: Record<string, unknown>;

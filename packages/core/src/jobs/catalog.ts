@@ -33,6 +33,7 @@ export const JOB_CATALOG = {
   image: { queue: 'image', defaultModel: 'image-default', parameters: z.strictObject(imageParameters) },
   vision: { queue: 'vision', defaultModel: 'vision-default', parameters: z.strictObject(visionParameters) },
   embedding: { queue: 'embedding', defaultModel: 'embedding-default', parameters: z.strictObject({ dimensions: z.int().min(1).max(100_000).optional() }) },
+  ingest: { queue: 'ingest', defaultModel: 'embedding-default', parameters: z.strictObject({}) },
 } as const satisfies Record<JobType, { queue: QueueName; defaultModel: string; parameters: z.ZodType }>;
 
 /** Every parameter of every type of message: what a submission may carry before its type is known. */

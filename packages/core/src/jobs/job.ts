@@ -4,8 +4,10 @@ import type { ErrorCode } from '../errors.ts';
 export type EndpointName = 'chat.completions' | 'responses' | 'images.generations' | 'images.edits' | 'embeddings';
 
 /** The job types that exist now; a model serves one or more of them (providers/models.ts). */
-export const JOB_TYPES = ['chat', 'image', 'vision', 'embedding'] as const;
+export const JOB_TYPES = ['chat', 'image', 'vision', 'embedding', 'ingest'] as const;
 export type JobType = (typeof JOB_TYPES)[number];
+/** The types that models serve; documents are read and cut here. */
+export type ModelType = Exclude<JobType, 'ingest'>;
 /** The types of `POST /v1/jobs`: what a message can ask for. The others come by routes of their own. */
 export const MESSAGE_TYPES = ['chat', 'image', 'vision'] as const satisfies readonly JobType[];
 export type MessageType = (typeof MESSAGE_TYPES)[number];
@@ -97,6 +99,8 @@ export type JobSpec = {
   endpoint?: EndpointName;
   /** What the reply of that endpoint repeats or depends on and no provider is told. */
   echo?: Record<string, unknown>;
+  /** Of an ingest: the document it reads. */
+  ingest?: { collectionId: string; documentId: string };
   /** Provider pauses are waited out this long in all, then the job fails: compatible routes answer 429. */
   pauseBudgetMs?: number;
   runAtMs?: number;
@@ -186,7 +190,9 @@ export type TextOutput = { kind: 'text'; text: string; finishReason: string; cho
 export type ImageOutput = { kind: 'images'; images: StoredImage[]; background?: string; quality?: string };
 /** `vectors`: base64 of little-endian 32-bit floats, in the order of the inputs. The record of a long result has none: its blob does. */
 export type EmbeddingOutput = { kind: 'embeddings'; count: number; dimensions: number; vectors: string[] };
-export type JobOutput = TextOutput | ImageOutput | EmbeddingOutput;
+/** What an ingest left in the collection. */
+export type IngestOutput = { kind: 'ingest'; collectionId: string; documentId: string; chunks: number };
+export type JobOutput = TextOutput | ImageOutput | EmbeddingOutput | IngestOutput;
 
 /** The record as Redis holds it. */
 export type JobRecord = {
@@ -228,8 +234,12 @@ export type JobRecord = {
   endEventId?: string;
 };
 
-/** Attempts that use up the budget of three: provider pauses (429, 529) do not. */
-export const countedAttempts = (attempts: Attempt[]): number => attempts.filter(({ outcome }) => outcome !== 'paused').length;
+/**
+ * Attempts that use up the budget of three: provider pauses (429, 529) do not. An ingest makes many calls: those since the last one that was
+ * answered count.
+ */
+export const countedAttempts = (attempts: Attempt[]): number =>
+  attempts.slice(attempts.findLastIndex(({ outcome }) => outcome === 'completed') + 1).filter(({ outcome }) => outcome !== 'paused').length;
 
 /** Provider calls of one run before it fails (promise 3). */
 export const MAX_ATTEMPTS = 3;

@@ -1,6 +1,6 @@
 import { signedBlobUrl } from '../blobs/signed-url.ts';
 import type { Deps } from '../deps.ts';
-import type { Attempt, EmbeddingOutput, ImageOutput, JobError, JobRecord, Source, TextOutput, Usage } from './job.ts';
+import type { Attempt, EmbeddingOutput, ImageOutput, IngestOutput, JobError, JobRecord, Source, TextOutput, Usage } from './job.ts';
 import { readOutput } from './long-texts.ts';
 
 const seconds = (ms: number | undefined): number | null => (ms === undefined ? null : Math.floor(ms / 1000));
@@ -29,8 +29,9 @@ const presentEmbeddings = ({ count, dimensions, vectors }: EmbeddingOutput, blob
 });
 
 /** What a message was answered with, as clients see it. */
-export const presentOutput = (config: Deps['config'], output: TextOutput | ImageOutput | undefined, language: string | null) => {
+export const presentOutput = (config: Deps['config'], output: TextOutput | ImageOutput | IngestOutput | undefined, language: string | null) => {
   if (!output) return null;
+  if (output.kind === 'ingest') return { collection_id: output.collectionId, document_id: output.documentId, chunks: output.chunks };
   if (output.kind === 'text') return { text: output.text, finish_reason: output.finishReason, language, citations: [] };
   return {
     images: output.images.map((image) => ({

@@ -34,6 +34,7 @@ export const encodeSpec = (spec: JobSpec, long = false): string => {
   if (spec.webhook) line.webhook = spec.webhook;
   if (spec.endpoint !== undefined) line.endpoint = spec.endpoint;
   if (spec.echo !== undefined && filled(spec.echo)) line.echo = spec.echo;
+  if (spec.ingest !== undefined) line.ingest = spec.ingest;
   if (spec.pauseBudgetMs !== undefined) line.pauseBudgetMs = spec.pauseBudgetMs;
   if (spec.runAtMs !== undefined) line.runAtMs = spec.runAtMs;
   if (spec.deadlineSeconds !== undefined) line.deadlineSeconds = spec.deadlineSeconds;

@@ -110,12 +110,13 @@ const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
 
 type Build = (ownedBlobIds: string[]) => Promise<JobSpec>;
 /** `route` tells the idempotency keys of one route from those of another. */
-type Arrival = SubmitOptions & { route?: string; place?: Place };
+/** `id`: that of the job, where something else had to know it first. */
+type Arrival = SubmitOptions & { route?: string; place?: Place; id?: string };
 
 /** Builds and accepts. What was stored for a job that was not accepted is removed again. */
 const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, build: Build, arrival: Arrival): Promise<SubmitResult> => {
   const ownedBlobIds: string[] = [];
-  const id = newId('job');
+  const { id = newId('job') } = arrival;
   let spec: JobSpec;
   let reply: Awaited<ReturnType<Acceptor['accept']>>;
   try {
@@ -213,6 +214,35 @@ export const submitCall = async (deps: Deps, acceptor: Acceptor, submitter: Subm
     };
   };
   return accept(deps, acceptor, submitter, build, { ...options, route: options.endpoint });
+};
+
+/** An ingest: `jobId` is the version of the document that it makes. */
+export type IngestCall = { jobId: string; documentId: string; collectionId: string; preview: string; model: string };
+
+/**
+ * Accepts the ingest of a document as a job. The request was counted by its route.
+ * @throws AppError `unavailable` (the job may still have been accepted).
+ */
+export const submitIngest = async (deps: Deps, acceptor: Acceptor, { tenant, keyId }: Submitter, call: IngestCall): Promise<JobRecord> => {
+  const { jobId, documentId, collectionId, preview, model } = call;
+  const build: Build = async (ownedBlobIds) => ({
+    tenant,
+    keyId,
+    type: 'ingest',
+    trigger: { label: 'ingest', confidence: 1, source: 'request' },
+    model,
+    input: { text: preview, images: [] },
+    inputPreview: previewOf(preview),
+    parameters: {},
+    system: { source: 'installation' },
+    urls: [],
+    warnings: [],
+    metadata: {},
+    priority: DEFAULT_PRIORITY,
+    ingest: { collectionId, documentId },
+    ownedBlobIds,
+  });
+  return (await accept(deps, acceptor, { tenant, keyId, requestsPerMinute: 0 }, build, { rawBody: '', id: jobId })).job;
 };
 
 const answerUnaccepted = async (deps: Deps, reply: Awaited<ReturnType<Acceptor['accept']>>): Promise<SubmitResult> => {

@@ -1,4 +1,4 @@
-import type { JobType } from '../jobs/job.ts';
+import type { ModelType } from '../jobs/job.ts';
 import type { ParameterFamily } from './parameters.ts';
 import type { ProviderName } from './provider.ts';
 
@@ -9,7 +9,7 @@ type Price = { input: number; output?: number; cachedInput?: number; cacheWrite?
 export type Model = {
   id: string;
   provider: ProviderName;
-  types: readonly JobType[];
+  types: readonly ModelType[];
   /** How `parameters` are said to this model (parameters.ts). */
   family: ParameterFamily;
   price?: Price;
@@ -205,7 +205,7 @@ export const MODELS: readonly Model[] = [
 ];
 
 /** An alias stands for the first of `candidates` whose vendor is enabled; with no key at all for `simulated`. */
-export type Alias = { types: readonly JobType[]; candidates: readonly string[]; simulated: string };
+export type Alias = { types: readonly ModelType[]; candidates: readonly string[]; simulated: string };
 
 /** The names a client can use without knowing any vendor. */
 export const ALIASES: Readonly<Record<string, Alias>> = {

@@ -1,4 +1,4 @@
-import type { EmbeddingInput, JobType, Logprobs, TextOutput, ToolCall, Usage } from '../jobs/job.ts';
+import type { EmbeddingInput, Logprobs, ModelType, TextOutput, ToolCall, Usage } from '../jobs/job.ts';
 import type { PictureTask } from './parameters.ts';
 
 /** Whom a model can be asked of. */
@@ -67,7 +67,7 @@ export type ModelInfo = {
   /** The id an alias stands for now; absent for a model itself. */
   aliasOf?: string;
   ownedBy: ProviderName;
-  types: JobType[];
+  types: ModelType[];
   shutdownDate?: string;
   successor?: string;
 };
@@ -76,18 +76,18 @@ export type Registry = {
   /** No provider key is set: everything is served by the simulated provider, and says so. */
   simulated: boolean;
   /** The types a model or alias serves. @throws AppError `model_not_found` (param `model`). */
-  typesOf: (name: string) => JobType[];
+  typesOf: (name: string) => ModelType[];
   /**
    * Who serves `name` for `type`, in order.
    * @throws AppError `model_not_found`, `model_not_available` (its vendor's key is missing; names the variable) or `model_type_mismatch`, each with param `model`.
    */
-  targets: (name: string, type: JobType) => Target[];
+  targets: (name: string, type: ModelType) => Target[];
   /**
    * Refuses parameters that the model `name` stands for cannot do, so that a submission learns it at the door and not from a failed job.
    * @throws AppError `unsupported_parameter` (param `parameters.<name>`), `model_type_mismatch` for an edit it cannot do (param `model`), and
    * what `targets` throws for an unknown model.
    */
-  checkParameters: (name: string, type: JobType, parameters: Record<string, unknown>, task?: PictureTask) => void;
+  checkParameters: (name: string, type: ModelType, parameters: Record<string, unknown>, task?: PictureTask) => void;
   /** Remembers for this process that an account answered 404 for a model, so that its successor is asked first. */
   noteMissing: (provider: ProviderName, model: string) => void;
   /** Price in USD of a finished call, or undefined when the catalogue has no price: unknown is never 0. */

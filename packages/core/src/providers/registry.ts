@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
-import type { JobType } from '../jobs/job.ts';
+import type { ModelType } from '../jobs/job.ts';
 import { createAnthropic } from './anthropic/create.ts';
 import { createGroq } from './groq/create.ts';
 import { ALIASES, type Alias, familyOf, MODELS, type Model, modelOf } from './models.ts';
@@ -58,7 +58,7 @@ const findModel = (settings: Settings, name: string): Model => {
 };
 
 /** The model itself, then those of its own vendor that answer in its place, as far as they serve `type`. */
-const lineOf = (model: Model, type: JobType): Model[] => {
+const lineOf = (model: Model, type: ModelType): Model[] => {
   const line: Model[] = [];
   for (let at: Model | undefined = model; at; at = at.successor === undefined ? undefined : modelOf(at.successor)) {
     if (at.types.includes(type)) line.push(at);
@@ -79,7 +79,7 @@ const aliasUnserved = (name: string, alias: Alias | undefined): AppError => {
   return modelError('model_not_available', `${name} has no provider: set ${[...new Set(variables)].join(' or ')}.`);
 };
 
-const refuseOtherTypes = (name: string, type: JobType, types: readonly JobType[]): void => {
+const refuseOtherTypes = (name: string, type: ModelType, types: readonly ModelType[]): void => {
   if (!types.includes(type)) throw modelError('model_type_mismatch', `${name} serves ${types.join(' and ')}, not ${type}.`);
 };
 
@@ -94,17 +94,20 @@ const createProviders = ({ groq, openai, anthropic }: Settings): Providers => {
 };
 
 /** The words of a model the catalogue does not know, by what is asked of it. */
-const OTHERWISE = { chat: 'any-chat', vision: 'any-chat', image: 'any-image', embedding: 'any-embedding' } as const satisfies Record<JobType, ParameterFamily>;
+const OTHERWISE = { chat: 'any-chat', vision: 'any-chat', image: 'any-image', embedding: 'any-embedding' } as const satisfies Record<
+  ModelType,
+  ParameterFamily
+>;
 
 const SIMULATED = {
   chat: 'simulated-chat',
   vision: 'simulated-chat',
   image: 'simulated-image',
   embedding: 'simulated-embedding',
-} as const satisfies Record<JobType, ParameterFamily>;
+} as const satisfies Record<ModelType, ParameterFamily>;
 
 /** The parameter words of who serves a call. The simulated provider has its own, whatever model it stands for. */
-const wordsOf = ({ provider, model }: Target, type: JobType): ParameterFamily =>
+const wordsOf = ({ provider, model }: Target, type: ModelType): ParameterFamily =>
   provider.name === 'simulated' ? SIMULATED[type] : familyOf(provider.name, model, provider.name === 'anthropic' ? 'claude-any' : OTHERWISE[type]);
 
 /** What accounts are known to lack. */
@@ -149,7 +152,7 @@ export const createRegistry = (config: Pick<Config, 'providers'>, now: () => num
   const pick = (alias: Alias): Model | undefined =>
     simulated ? modelOf(alias.simulated) : alias.candidates.map(modelOf).find((model) => model && providers.has(model.provider));
 
-  const resolve = (name: string, type: JobType): Model => {
+  const resolve = (name: string, type: ModelType): Model => {
     const alias = aliasOf(name);
     const model = alias ? pick(alias) : findModel(settings, name);
     refuseOtherTypes(name, type, alias?.types ?? model?.types ?? []);
@@ -157,7 +160,7 @@ export const createRegistry = (config: Pick<Config, 'providers'>, now: () => num
     throw aliasUnserved(name, alias);
   };
 
-  const targets = (name: string, type: JobType): Target[] => {
+  const targets = (name: string, type: ModelType): Target[] => {
     const asked = resolve(name, type);
     if (stand) return [{ provider: stand, model: asked.id, warnings: [SIMULATED_WARNING] }];
     const provider = providers.get(asked.provider);
