@@ -22,7 +22,7 @@ const teach = ({ mock }: Upstream): void => {
   mock.prependFixture({ match: { userMessage: 'weather', hasToolResult: true }, response: { content: 'Sun in Lima.' } });
   mock.prependFixture({ match: { userMessage: 'as JSON' }, response: { content: '{"name":"Lima"}' } });
   mock.prependFixture({ match: { userMessage: 'break off' }, response: { content: TEXT.repeat(4) }, latency: 60, chunkSize: 8, truncateAfterChunks: 5 });
-  mock.prependFixture({ match: { userMessage: 'slowly' }, response: { content: TEXT.repeat(20) }, latency: 100, chunkSize: 8 });
+  mock.prependFixture({ match: { userMessage: 'slowly' }, response: { content: TEXT.repeat(6) }, latency: 40, chunkSize: 8 });
 };
 
 /**
