@@ -3,12 +3,14 @@
 -- KEYS  1 due zset (score: unix ms of the next check by the sweep)
 -- ARGV  1 first check after (ms), then 2 values an item: its fields joined by the unit separator (0x1f), and its spec (JSON).
 --       Fields: job id, tenant, job type, key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
---       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), how a repetition of the request finds the job ('' = not:
---       digest, waiter token, lease ms and seconds to keep, see join.lua). Joined, because every argument costs client and server.
+--       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none). Joined, because every argument costs client and server.
+--       Behind the deadline of a job that a repetition of its request may join: its digest, waiter token, lease ms and seconds to keep
+--       (see join.lua), each after a space; no field of their own, for most jobs have none of it.
 -- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited; remaining requests
 --       (-1 = no limit); reset s; and at the end the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
-local FIELDS = '^' .. string.rep('([^\31]*)\31', 9) .. '([^\31]*)$'
+local FIELDS = '^' .. string.rep('([^\31]*)\31', 8) .. '([^\31]*)$'
+local LONGEST_DEADLINE = 10
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now = string.format('%d', now_ms)
@@ -96,7 +98,9 @@ local function let_join(id, join)
 end
 
 local function accept(fields, spec, index)
-  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline, join = string.match(fields, FIELDS)
+  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline = string.match(fields, FIELDS)
+  local join
+  if #deadline > LONGEST_DEADLINE then deadline, join = string.match(deadline, '^(%d+) (.+)$') end
   if idempotency_key ~= '' then
     local fingerprint, first_id = seen_before(tenant, idempotency_key)
     if fingerprint then
@@ -113,7 +117,7 @@ local function accept(fields, spec, index)
   end
   if idempotency_key ~= '' then remember(tenant, idempotency_key, body .. '|' .. id .. '|' .. time[1]) end
   record(id, tenant, job_type, spec, run_at, deadline, index)
-  if join ~= '' then let_join(id, join) end
+  if join then let_join(id, join) end
   return 1, remaining, reset
 end
 

@@ -87,8 +87,8 @@ export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<Acc
   const args: string[] = [String(FIRST_CHECK_MS)];
   for (const item of items) {
     const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, place } = item;
-    const join = place ? `${place.digest} ${place.waiter} ${WAITER_LEASE_MS} ${JOIN_KEPT_SECONDS}` : '';
-    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, join].join(UNIT_SEPARATOR), item.spec);
+    const last = place ? `${deadlineSeconds} ${place.digest} ${place.waiter} ${WAITER_LEASE_MS} ${JOIN_KEPT_SECONDS}` : deadlineSeconds;
+    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, last].join(UNIT_SEPARATOR), item.spec);
   }
   const [now, ...values] = (await scripts.accept(redis, [DUE], args)) as (string | number)[];
   const createdMs = Number(now);
