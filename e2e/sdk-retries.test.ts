@@ -185,6 +185,21 @@ it('a picture of unknown outcome is joined, not made again, and no SDK tries fur
   expect(upstream.bodies).toHaveLength(1);
 });
 
+it('an Idempotency-Key waits for the first answer and gives it again, for its route alone', async () => {
+  behave = slowly(800);
+  const body = ask();
+  const send = (path: string, sent: unknown) => fana.request(path, { body: sent, headers: { 'idempotency-key': 'order-42' } });
+  const first = send('/v1/chat/completions', body);
+  await expect.poll(() => upstream.bodies.length).toBe(1);
+  const [one, two] = await Promise.all([first, send('/v1/chat/completions', body)]);
+  expect([one.status, one.headers.get('idempotent-replayed'), two.status, two.headers.get('idempotent-replayed')]).toEqual([200, null, 200, 'true']);
+  expect(await two.json()).toEqual(await one.json());
+  expect((await send('/v1/chat/completions', ask())).status).toBe(422);
+  const elsewhere = await send('/v1/responses', { model: 'gpt-4o', input: 'Hi' });
+  expect([elsewhere.status, elsewhere.headers.get('idempotent-replayed')]).toEqual([200, null]);
+  expect(upstream.bodies).toHaveLength(2);
+});
+
 it('a client that goes away does not cancel its job, and n answers come back in their order', async () => {
   behave = async (_request, response) => {
     await sleep(400);

@@ -29,6 +29,7 @@ const COMMANDS = /** @type {Record<string, { apps: boolean, run: Command }>} */ 
   test: { apps: true, run: test },
   check: { apps: false, run: check },
   bench: { apps: true, run: (args) => runTypeScript('bench/src/main.ts', args) },
+  'proof:batch': { apps: true, run: (args) => runTypeScript('e2e/prove-batch.ts', args) },
   'eval:trigger': { apps: false, run: (args) => runTypeScript(`${TRAINING}/evaluate.ts`, fromCaller(args)) },
   'train:trigger': { apps: false, run: (args) => runTypeScript(`${TRAINING}/train.ts`, args) },
   'cv:trigger': { apps: false, run: (args) => runTypeScript(`${TRAINING}/cross-validate.ts`, args) },

@@ -17,8 +17,12 @@ const png = (): Promise<Buffer> =>
 const widthOf = async (base64: string | undefined): Promise<number | undefined> => (await sharp(Buffer.from(base64 ?? '', 'base64')).metadata()).width;
 
 describe('chat.completions', () => {
-  it('answers, with usage, as a job', async () => {
+  it('answers, with usage, as one job and one call', async () => {
+    const before = suite.upstream.calls().length;
     const { data, response } = await suite.client.chat.completions.create({ model: 'gpt-4o', messages: ask('Capital of Peru?') }).withResponse();
+    const calls = suite.upstream.calls().slice(before);
+    expect(calls).toMatchObject([{ body: { model: 'gpt-4o', messages: [{ role: 'user', content: 'Capital of Peru?' }] } }]);
+    expect(response.headers.get('x-fana-served-by')).toBe('openai/gpt-4o');
     expect(data.choices[0]?.message).toMatchObject({ role: 'assistant', content: TEXT });
     expect(data.usage?.total_tokens).toBeGreaterThan(0);
     expect(await suite.fana.job(response.headers.get('x-fana-job-id') ?? '')).toMatchObject({ status: 'completed', type: 'chat' });
@@ -92,8 +96,11 @@ describe('images', () => {
   it('are generated as base64, or as links that work', async () => {
     const made = await suite.client.images.generate({ model: 'gpt-image-2', prompt: 'a fox', size: '1024x1024', quality: 'low' });
     expect(await widthOf(made.data?.[0]?.b64_json)).toBe(32);
-    const linked = await suite.client.images.generate({ model: 'gpt-image-2', prompt: 'a fox', response_format: 'url' });
-    expect((await fetch(linked.data?.[0]?.url ?? '')).headers.get('content-type')).toBe('image/png');
+    // Asked for, or the default of the alias as of DALL·E.
+    for (const asked of [{ model: 'gpt-image-2', response_format: 'url' }, { model: 'image-default' }] as const) {
+      const linked = await suite.client.images.generate({ prompt: 'a fox', ...asked });
+      expect((await fetch(linked.data?.[0]?.url ?? '')).headers.get('content-type')).toBe('image/png');
+    }
   });
 
   it('are edited, with a mask, from one picture or several', async () => {
@@ -133,9 +140,11 @@ describe('errors are of the class that the SDK has for them', () => {
   };
 
   it('400, 401 and 404', async () => {
+    const before = suite.upstream.calls().length;
     const unknown = await refused((client) => client.chat.completions.create({ model: 'gpt-4o', messages: ask('Hi'), ...({ flavour: 1 } as object) }));
     expect(unknown).toBeInstanceOf(OpenAI.BadRequestError);
     expect(unknown).toMatchObject({ code: 'unsupported_parameter', param: 'flavour' });
+    expect(suite.upstream.calls()).toHaveLength(before);
     expect(await refused((client) => client.models.list(), 'wrong')).toBeInstanceOf(OpenAI.AuthenticationError);
     expect(await refused((client) => client.chat.completions.create({ model: 'no-such', messages: ask('Hi') }))).toBeInstanceOf(OpenAI.NotFoundError);
     expect(await refused((client) => client.responses.retrieve('resp_0123456789012345678901'))).toBeInstanceOf(OpenAI.NotFoundError);

@@ -1,4 +1,5 @@
 import type OpenAI from 'openai';
+import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { CITY, collect, conformance, TEXT, WEATHER } from './setup.ts';
 
@@ -69,6 +70,48 @@ it('functions are called and answered, over previous_response_id', async () => {
 it('function calls stream as their own events', async () => {
   const events = await collect(await suite.client.responses.create({ model: 'gpt-4o', input: 'What is the weather in Lima?', tools: [weather], stream: true }));
   expect(events.find(({ type }) => type === 'response.function_call_arguments.done')).toMatchObject({ arguments: '{"city":"Lima"}' });
+});
+
+it.each([
+  ['two cities', 'completed', ['message', 'function_call', 'function_call']],
+  ['Tell it at length', 'incomplete', ['message']],
+])('%s: plain and streamed the same items, %s', async (input, status, types) => {
+  const plain = await suite.client.responses.create({ model: 'gpt-4o', input, tools: [weather] });
+  expect([plain.status, plain.output.map(({ type }) => type)]).toEqual([status, types]);
+  const streamed = await suite.client.responses.stream({ model: 'gpt-4o', input, tools: [weather] }).finalResponse();
+  const told = ({ output }: OpenAI.Responses.Response) => JSON.stringify(output, (key, value) => (/^(id|call_id|parsed.*)$/.test(key) ? undefined : value));
+  expect(told(streamed)).toBe(told(plain));
+});
+
+it('a conversation is sent back item by item, with pictures, and listed as it was', async () => {
+  const image_url = `data:image/png;base64,${(
+    await sharp({ create: { width: 8, height: 8, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer()
+  ).toString('base64')}`;
+  const call = { type: 'function_call', call_id: 'call_1', name: 'weather', arguments: '{"city":"Lima"}' } as const;
+  const said = [
+    { role: 'developer', content: 'Be kind.' },
+    {
+      role: 'user',
+      content: [
+        { type: 'input_text', text: 'Where is this?' },
+        { type: 'input_image', image_url, detail: 'auto' },
+      ],
+    },
+    { role: 'assistant', content: 'In Lima.' },
+    call,
+    { type: 'function_call_output', call_id: 'call_1', output: 'sunny' },
+    { role: 'user', content: 'Capital of Peru?' },
+  ] satisfies OpenAI.Responses.ResponseInput;
+  const { id } = await suite.client.responses.create({ model: 'gpt-4o', input: said, tools: [weather] });
+  const items = await collect(suite.client.responses.inputItems.list(id, { order: 'asc', limit: 4 }));
+  expect(items.map(({ type }) => type)).toEqual(['message', 'message', 'message', 'function_call', 'function_call_output', 'message']);
+});
+
+it('a stream that breaks off ends with an error event', async () => {
+  const broken = suite.client.responses.create({ model: 'gpt-4o', input: 'break off', stream: true }).then(collect);
+  await expect(broken).rejects.toThrow(/resp_/);
 });
 
 it('a JSON schema is kept to, and parsed', async () => {

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { ADMIN_KEY, type Installation } from './installation.ts';
 
 /** What a batch here is beyond OpenAI's. */
-type Batch = OpenAI.Batch & { cost_usd: number | null; max_cost_usd: number | null; retry_of: string | null };
+export type Batch = OpenAI.Batch & { cost_usd: number | null; max_cost_usd: number | null; retry_of: string | null };
 
 // biome-ignore lint/suspicious/noExplicitAny: a test reads into lines whose shape is what it checks
 type OutputLine = any;
@@ -30,7 +30,7 @@ export type BatchClient = {
 const ENDED = new Set(['completed', 'failed', 'expired', 'cancelled']);
 
 /** One line of an input file. */
-const lineOf = (customId: string, url: string, body: object): string => JSON.stringify({ custom_id: customId, method: 'POST', url, body });
+export const lineOf = (customId: string, url: string, body: object): string => JSON.stringify({ custom_id: customId, method: 'POST', url, body });
 export const pictureLine = (customId: string, prompt: string, more: object = {}): string =>
   lineOf(customId, '/v1/images/generations', { model: 'gpt-image-2', prompt, ...more });
 export const chatLine = (customId: string, content: string, more: object = {}): string =>

@@ -197,3 +197,16 @@ it('callers that wait are kept with one call a second, and are gone with their r
   const joinable = await Promise.all((await api.deps.redis.keys('fana:join:*')).map((key) => api.deps.redis.zrange(key, '0', '-1')));
   for (const { id } of json.data) expect(joinable.flat()).not.toContain(id);
 });
+
+it('that loses Redis after its first piece ends with an error that names the job', async () => {
+  const asked = ask();
+  const job = await accepted();
+  await attempt(job, 'lease_1', ['Li']);
+  const response = await asked;
+  await api.redis.kill();
+  const body = await response.text();
+  expect(textOf(body)).toBe('Li');
+  expect(errorOf(body)).toMatchObject({ code: 'unavailable', message: expect.stringContaining(job.id) });
+  expect(body).not.toContain('[DONE]');
+  await api.redis.restart();
+}, 20_000);

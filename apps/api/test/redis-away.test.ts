@@ -11,6 +11,7 @@ afterAll(() => app.stop());
 test('every route answers 503 within 2 s while Redis hangs and while it is gone, and works again afterwards', async () => {
   const { key } = await app.newKey({ requestsPerMinute: 1000 });
   const { id } = await saveBlob(app.deps, { tenant: 'acme', bytes: Buffer.from('x'), mediaType: 'image/png' });
+  const chat = { model: 'chat-default', messages: [{ role: 'user', content: 'Hi' }] };
   const calls: [string, ApiCall][] = [
     ['/v1/models', { key: (await app.newKey()).key }],
     ['/v1/admin/keys', {}],
@@ -25,6 +26,9 @@ test('every route answers 503 within 2 s while Redis hangs and while it is gone,
     ['/v1/webhook_endpoints/whe_0123456789abcdefghijkl/test', { body: { event_type: 'job.completed' } }],
     ['/v1/webhook_endpoints/default/deliveries', {}],
     ['/v1/webhook_deliveries/whd_0123456789abcdefghijkl/redeliver', { method: 'POST' }],
+    ['/v1/chat/completions', { body: chat }],
+    ['/v1/chat/completions', { body: { ...chat, stream: true } }],
+    ['/v1/chat/completions', { body: chat, headers: { 'x-stainless-retry-count': '1' } }],
     ['/readyz', { key: '' }],
   ];
   const expectAway = async (): Promise<void> => {

@@ -1,6 +1,10 @@
 import type { z } from 'zod';
 import { AppError } from './errors.ts';
 
+/** What is missing is told as that, not as a value of the wrong type. */
+const said = (issue: z.core.$ZodIssue | undefined): string =>
+  issue?.code === 'invalid_type' && issue.message.endsWith('received undefined') ? 'is required' : (issue?.message ?? 'is not valid');
+
 /** The first issue of a failed parse as our error; `prefix` is the field that was parsed. */
 const invalid = (error: z.ZodError, prefix: string[]): AppError => {
   const issue = error.issues[0];
@@ -10,7 +14,7 @@ const invalid = (error: z.ZodError, prefix: string[]): AppError => {
     return new AppError('invalid_request', `Unknown field: ${param}.`, { param });
   }
   const param = path.join('.');
-  return new AppError('invalid_request', `${param || 'The body'}: ${issue?.message ?? 'is not valid'}.`, param ? { param } : {});
+  return new AppError('invalid_request', `${param || 'The body'}: ${said(issue)}.`, param ? { param } : {});
 };
 
 /**

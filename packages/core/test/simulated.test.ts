@@ -80,6 +80,12 @@ describe('the simulated provider', () => {
     expect((await chat(chatRequest({ parameters: { tools } }), { signal: never })).choices).toBeUndefined();
   });
 
+  it.each([undefined, null, {}])('gives an object to a tool whose parameters are %o', async (parameters) => {
+    const tools = [{ type: 'function', function: { name: 'look_up', parameters } }];
+    const { choices } = await chat(chatRequest({ parameters: { tools, tool_choice: 'required' } }), { signal: never });
+    expect(choices?.[0]?.message.tool_calls?.[0]?.function?.arguments).toBe('{}');
+  });
+
   it.each([
     [{ logprobs: true }, 'unsupported_parameter', 'parameters.logprobs'],
     [{ flavour: 'mint' }, 'unsupported_parameter', 'parameters.flavour'],

@@ -114,7 +114,8 @@ const sendStream = (
     } catch (thrown) {
       const error = toAppError(thrown);
       deps.logger.warn({ err: error, job_id: job.id }, 'stream broke');
-      if (!stream.aborted) await fail(telling, error);
+      // Of a fault on our side: what became of the job is not known here, but it can be read.
+      if (!stream.aborted) await fail(telling, new AppError(error.code, `${error.message} The stream ends here; read the job: ${job.id}.`));
     } finally {
       await seat.close();
     }

@@ -3,15 +3,17 @@
 -- KEYS  1 due zset (score: unix ms of the next check by the sweep)
 -- ARGV  1 first check after (ms), then 2 values an item: its fields joined by the unit separator (0x1f), and its spec (JSON).
 --       Fields: job id, tenant, job type, key id, requests per minute (0 = unlimited), hash of the idempotency key ('' = none),
---       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none), how a repetition of the request finds the job ('' = not:
---       digest, waiter token, lease ms and seconds to keep, see join.lua), its session ('' = none; else 1 or 0,
---       whether its turn makes or shows a picture, and the session id). Joined, because every argument costs client and server.
+--       body fingerprint, run at (ms, 0 = now), deadline seconds (0 = none). Joined, because every argument costs client and server.
+--       Behind the deadline, after a space, what few jobs have and which so costs the others nothing: `j` and how a repetition of the
+--       request finds the job (digest, waiter token, lease ms, seconds to keep, each after a space; see join.lua), or `s` and its session
+--       (1 or 0: whether its turn makes or shows a picture; then the session id). No job has both.
 -- Returns the time of acceptance (unix ms), then 3 integers an item: 1 accepted, 2 replayed, 3 mismatch, 4 limited, 5 accepted and waiting
 --       for an earlier job of its session, 6 no such session, 7 session ended; remaining requests (-1 = no limit); reset s; and at the end
 --       the job ids of the replayed ones. Flat, because a nested reply costs the reader most.
 -- All keys are built here: one Redis primary, no cluster (redis.ts refuses one).
 -- @include ../sessions/turn-order.lua
-local FIELDS = '^' .. string.rep('([^\31]*)\31', 10) .. '([^\31]*)$'
+local FIELDS = '^' .. string.rep('([^\31]*)\31', 8) .. '([^\31]*)$'
+local LONGEST_DEADLINE = 10
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now = string.format('%d', now_ms)
@@ -127,8 +129,10 @@ local function let_join(id, join)
 end
 
 local function accept(fields, spec, index)
-  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline, join, turn = string.match(fields, FIELDS)
-  local session = string.sub(turn, 2)
+  local id, tenant, job_type, key_id, limit, idempotency_key, body, run_at, deadline = string.match(fields, FIELDS)
+  local kind, extra
+  if #deadline > LONGEST_DEADLINE then deadline, kind, extra = string.match(deadline, '^(%d+) (%a)(.+)$') end
+  local session = kind == 's' and string.sub(extra, 2) or ''
   if idempotency_key ~= '' then
     local fingerprint, first_id = seen_before(tenant, idempotency_key)
     if fingerprint then
@@ -148,9 +152,9 @@ local function accept(fields, spec, index)
     if not allowed then return 4, 0, reset end
   end
   if idempotency_key ~= '' then remember(tenant, idempotency_key, body .. '|' .. id .. '|' .. time[1]) end
-  local waits = session ~= '' and append_turn(session, string.sub(turn, 1, 1), id)
+  local waits = session ~= '' and append_turn(session, string.sub(extra, 1, 1), id)
   record(id, tenant, job_type, spec, run_at, deadline, index, waits)
-  if join ~= '' then let_join(id, join) end
+  if kind == 'j' then let_join(id, extra) end
   return waits and 5 or 1, remaining, reset
 end
 

@@ -101,9 +101,10 @@ export const acceptJobs = async (redis: Redis, items: AcceptItem[]): Promise<Acc
   const args: string[] = [String(FIRST_CHECK_MS)];
   for (const item of items) {
     const { id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, place, session } = item;
-    const join = place ? `${place.digest} ${place.waiter} ${WAITER_LEASE_MS} ${JOIN_KEPT_SECONDS}` : '';
-    const turn = session ? `${session.showsPicture ? 1 : 0}${session.id}` : '';
-    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, deadlineSeconds, join, turn].join(UNIT_SEPARATOR), item.spec);
+    const join = place && ` j${place.digest} ${place.waiter} ${WAITER_LEASE_MS} ${JOIN_KEPT_SECONDS}`;
+    const turn = session && ` s${session.showsPicture ? 1 : 0}${session.id}`;
+    const last = `${deadlineSeconds}${join ?? turn ?? ''}`;
+    args.push([id, tenant, type, keyId, requestsPerMinute, idempotencyKey, fingerprint, runAtMs, last].join(UNIT_SEPARATOR), item.spec);
   }
   const [now, ...values] = (await scripts.accept(redis, [DUE], args)) as (string | number)[];
   const createdMs = Number(now);

@@ -18,6 +18,9 @@ const forcedTool = (tools: Tool[], choice: unknown): Tool | undefined => {
   return tool;
 };
 
+/** Arguments are an object, also where nothing is said of them. */
+const saysSomething = (schema: unknown): boolean => typeof schema === 'object' && schema !== null && Object.keys(schema).length > 0;
+
 /**
  * The call of a tool that the request forces, with arguments its schema allows; undefined when none is forced.
  * @throws AppError `invalid_request` (param `tool_choice`) for a tool that is not there, `unsupported_parameter` (param `tools`) for a
@@ -27,6 +30,6 @@ export const forcedCall = ({ tools, tool_choice: choice }: Record<string, unknow
   const tool = forcedTool(Array.isArray(tools) ? (tools as Tool[]) : [], choice);
   if (!tool) return undefined;
   if (tool.custom) return { type: 'custom', custom: { name: tool.custom.name ?? '', input: 'simulated' } };
-  const { name = '', parameters = { type: 'object' } } = tool.function ?? {};
-  return { type: 'function', function: { name, arguments: JSON.stringify(instanceOf(parameters, 'tools')) } };
+  const { name = '', parameters } = tool.function ?? {};
+  return { type: 'function', function: { name, arguments: JSON.stringify(instanceOf(saysSomething(parameters) ? parameters : { type: 'object' }, 'tools')) } };
 };
