@@ -29,6 +29,9 @@ const besideTheBundle: Plugin = {
   },
 };
 
+// The process that reads hostile documents is a program of its own, started by workers.
+const children = basename(process.cwd()) === 'worker' ? { 'extract-child': join(core, 'web/extract-child.ts') } : {};
+
 export default defineConfig({
   // `config` lets `npm start` read the settings as the processes will, before it starts any.
   // The others are the modules of threads (thread-url.ts finds them beside the bundle).
@@ -37,6 +40,7 @@ export default defineConfig({
     config: join(core, 'config.ts'),
     'embed-thread': join(core, 'retrieval/embed-thread.ts'),
     'chunk-thread': join(core, 'retrieval/chunk-thread.ts'),
+    ...children,
   },
   platform: 'node',
   external: outside,

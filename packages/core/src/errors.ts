@@ -81,6 +81,8 @@ export type AppErrorOptions = {
   /** How long the other side asked to wait. */
   retryAfterMs?: number;
   provider?: ProviderFailure;
+  /** A finer word than the code, for those that tell it in their own way (sources of a job). */
+  reason?: string;
   /** For logs only; never sent. */
   detail?: string;
   cause?: unknown;
@@ -92,6 +94,7 @@ export class AppError extends Error {
   readonly param: string | undefined;
   readonly retryAfterMs: number | undefined;
   readonly provider: ProviderFailure | undefined;
+  readonly reason: string | undefined;
   readonly detail: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
@@ -101,6 +104,7 @@ export class AppError extends Error {
     this.param = options.param;
     this.retryAfterMs = options.retryAfterMs;
     this.provider = options.provider;
+    this.reason = options.reason;
     this.detail = options.detail;
   }
 

@@ -1,0 +1,120 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { constants, deflateRawSync } from 'node:zlib';
+import PDFDocument from 'pdfkit';
+import { describe, expect, it } from 'vitest';
+import type { AppError } from '../../src/errors.ts';
+import type { ExtractLimits } from '../../src/web/extractor.ts';
+import { readDocument, readPdf } from '../../src/web/read-document.ts';
+
+/** Generous: the machine may be busy. */
+const LIMITS: ExtractLimits = { maxChars: 2_000_000, maxPages: 1000, timeoutMs: 60_000 };
+const { signal } = new AbortController();
+const reason = (reading: Promise<unknown>): Promise<string | undefined> =>
+  reading.then(
+    () => 'read',
+    (error: AppError) => error.reason,
+  );
+
+type Options = ConstructorParameters<typeof PDFDocument>[0];
+const makePdf = (draw: (pdf: InstanceType<typeof PDFDocument>) => void, options: Options = {}): Promise<Buffer> =>
+  new Promise((resolve) => {
+    const pdf = new PDFDocument(options);
+    const chunks: Buffer[] = [];
+    pdf.on('data', (chunk: Buffer) => chunks.push(chunk));
+    pdf.on('end', () => resolve(Buffer.concat(chunks)));
+    draw(pdf);
+    pdf.end();
+  });
+
+const onePage = (options: Options = {}): Promise<Buffer> => makePdf((pdf) => void pdf.fontSize(14).text('The keeper wrote down the weather.'), options);
+
+/** A page whose text is `megabytes` of spaces, packed twice: some kB in the file. */
+const bomb = (megabytes: number): Buffer => {
+  const block = deflateRawSync(Buffer.alloc(1_000_000, ' '), { finishFlush: constants.Z_FULL_FLUSH });
+  const packed = Buffer.concat([Buffer.from([0x78, 0x9c]), ...Array.from({ length: megabytes }, () => block), Buffer.from([3, 0, 0, 0, 0, 0])]);
+  const head = `%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R>>endobj\n4 0 obj<</Filter/FlateDecode/Length ${packed.length}>>stream\n`;
+  return Buffer.concat([Buffer.from(head), packed, Buffer.from('\nendstream endobj\ntrailer<</Root 1 0 R>>\n%%EOF')]);
+};
+
+/** Processes that read documents now, whoever started them here. */
+const children = (): string[] =>
+  readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('extract-child') && parentOf(pid) === String(process.pid);
+    } catch {
+      return false; // It ended while we looked.
+    }
+  });
+const parentOf = (pid: string): string | undefined => /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+
+describe('a PDF is read in a process of its own', () => {
+  it('one page, with its title', async () => {
+    const bytes = await onePage({ info: { Title: 'The log' } });
+    const read = await readPdf(bytes, LIMITS, signal);
+    expect(read).toEqual({ title: 'The log', text: 'The keeper wrote down the weather.', isTruncated: false, pageStarts: [0], pageCount: 1 });
+  });
+
+  it('is known by its bytes, whatever it is called', async () => {
+    expect((await readDocument({ bytes: await onePage(), contentType: 'text/html' }, LIMITS, signal)).text).toContain('The keeper');
+  });
+
+  it('500 pages, each where it begins', async () => {
+    const bytes = await makePdf(
+      (pdf) => {
+        for (let page = 1; page <= 500; page++) pdf.addPage().text(`Page ${page} of the log. `.repeat(60));
+      },
+      { autoFirstPage: false },
+    );
+    const { text, pageStarts, pageCount, isTruncated } = await readPdf(bytes, LIMITS, signal);
+    expect(pageCount).toBe(500);
+    expect(isTruncated).toBe(false);
+    expect(pageStarts).toHaveLength(500);
+    expect(text.slice(pageStarts?.[499])).toMatch(/^Page 500 of the log\./);
+    expect(await readPdf(bytes, { ...LIMITS, maxPages: 3 }, signal)).toMatchObject({ isTruncated: true, pageCount: 500, pageStarts: { length: 3 } });
+    const cut = await readPdf(bytes, { ...LIMITS, maxChars: 5000 }, signal);
+    expect(cut).toMatchObject({ isTruncated: true });
+    expect(cut.text.length).toBeLessThanOrEqual(5000);
+  });
+
+  it('a file cut in the middle gives what is left of it, or says that it is damaged', async () => {
+    const bytes = await onePage();
+    expect(['broken', 'empty']).toContain(await reason(readPdf(bytes.subarray(0, bytes.length / 4), LIMITS, signal)));
+  });
+
+  it.each([
+    ['protected by a password', () => onePage({ userPassword: 'secret' }), 'encrypted'],
+    ['no PDF', async () => Buffer.from('hello'), 'broken'],
+    ['nothing but its head', async () => Buffer.from('%PDF-1.7\n'), 'broken'],
+    ['drawings alone', () => makePdf((pdf) => void pdf.rect(10, 10, 100, 100).fill('red')), 'empty'],
+  ])('%s', async (_name, make, expected) => {
+    expect(await reason(readPdf(await make(), LIMITS, signal))).toBe(expected);
+  });
+});
+
+describe('a document that harms its reader harms nobody else', () => {
+  it('a bomb is ended when it takes more than its memory', async () => {
+    expect(await reason(readPdf(bomb(3000), LIMITS, signal))).toBe('too_complex');
+    expect(children()).toEqual([]);
+  });
+
+  it('one that takes too long is ended', async () => {
+    expect(await reason(readPdf(await onePage(), { ...LIMITS, timeoutMs: 20 }, signal))).toBe('timed_out');
+    expect(children()).toEqual([]);
+  });
+
+  it('ends with its job', async () => {
+    const job = new AbortController();
+    const reading = readPdf(bomb(3000), LIMITS, job.signal);
+    setTimeout(() => job.abort(new Error('cancelled')), 100);
+    await expect(reading).rejects.toThrow('cancelled');
+    expect(children()).toEqual([]);
+  });
+
+  it('is not told of the environment', async () => {
+    const reading = readPdf(await onePage(), LIMITS, signal);
+    await expect.poll(() => children().length).toBe(1);
+    const [pid] = children();
+    expect(readFileSync(`/proc/${pid}/environ`, 'latin1').replace(/(?:PWD|OLDPWD|SHLVL|_)=[^\0]*\0/g, '')).toBe('');
+    await reading;
+  });
+});
