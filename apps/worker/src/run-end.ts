@@ -16,16 +16,17 @@ export type MessageFate = { againInMs?: number; place?: 'first' | 'sooner' };
 /** The message has done its work. */
 export const DONE: MessageFate = {};
 
-/** A run this process works on: its record, the hold on it, the provider calls of the run so far, and whether the last one was answered. */
-export type ClaimedRun = { job: JobRecord; hold: Hold; attempts: Attempt[]; isAnswered: boolean };
+/** A run this process works on: its record, the hold on it, the provider calls of the run so far, and whether the last one was answered. `spoken`: the language its message is
+ * surely in. */
+export type ClaimedRun = { job: JobRecord; hold: Hold; attempts: Attempt[]; isAnswered: boolean; spoken?: string };
 
 /** Results longer than this live in the blob store (ARCHITECTURE.md: blobs carry bytes). */
 const INLINE_RESULT_BYTES = 32_768;
 
 /** Ends a run that reached its result; `lastDelta` is the text that was not published yet. @throws AppError `storage_error`, `unavailable`. */
-export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessResult, lastDelta: string): Promise<void> => {
+export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessResult & { turn?: Ending['turn'] }, lastDelta: string): Promise<void> => {
   const { job, hold } = run;
-  const turn: Ending['turn'] = {};
+  const turn: Ending['turn'] = { ...result.turn };
   const fields: Record<string, string | number> = { usage: JSON.stringify(result.usage), served_by: JSON.stringify(result.servedBy) };
   const output = JSON.stringify(result.output);
   if (output.length > INLINE_RESULT_BYTES) {
@@ -43,7 +44,15 @@ export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessRe
   const warnings = job.earlierCalls > 0 ? [...result.warnings, earlierCallsWarning(job)] : result.warnings;
   if (warnings.length > 0) fields['result_warnings'] = JSON.stringify(warnings);
   const isCut = result.output.kind === 'text' && incompleteReason(result.output) !== undefined;
-  const reply = await endRun(deps, run, { status: 'completed', attempt: { outcome: 'completed' }, lastDelta, isCut, fields, turn });
+  const reply = await endRun(deps, run, {
+    status: 'completed',
+    attempt: { outcome: 'completed' },
+    lastDelta,
+    isCut,
+    fields,
+    turn,
+    ...(run.spoken !== undefined && { spoken: run.spoken }),
+  });
   // Erased meanwhile: nobody will ever know of these blobs. A job that is completed may be so by our own first try.
   if (reply.kind === 'lost' && reply.status !== 'completed') await removeBlobs(deps, resultBlobs(result, turn.outputBlobId));
 };

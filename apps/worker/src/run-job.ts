@@ -16,6 +16,7 @@ import { persist } from './persist.ts';
 import { PROCESSORS } from './processors/index.ts';
 import type { Run } from './processors/processor.ts';
 import { type ClaimedRun, completeRun, DONE, endRun, failRun, type MessageFate } from './run-end.ts';
+import { openSession, turnEnd } from './session-run.ts';
 import { DEADLINE_EXCEEDED, toJobError, UNKNOWN_OUTCOME } from './verdict.ts';
 
 /**
@@ -51,10 +52,13 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
   const output = createOutputStream(deps.redis, job.id, hold.lease, () => hold.stop('lost'));
   try {
     const input = await readInput(deps, job.spec);
-    job.language = detectLanguage(input.text).language;
+    const detected = detectLanguage(input.text);
+    job.language = detected.language;
+    const session = await openSession(deps, claimed, input, detected);
     const run: Run = {
       job,
       input,
+      ...(session && { session }),
       pictures: keptPictures(deps.redis, job, hold.lease),
       signal: hold.signal,
       emit: output.write,
@@ -63,7 +67,8 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
       persist: (step) => persist(hold, step),
     };
     const result = await PROCESSORS[job.spec.type](deps, run);
-    await completeRun(deps, claimed, result, await output.close());
+    const turn = session && (await turnEnd(session, job, input, result.output));
+    await completeRun(deps, claimed, { ...result, ...(turn && { turn }) }, await output.close());
     return DONE;
   } catch (thrown) {
     // What was not published is dropped with the attempt; why the run failed matters more than why a piece of it could not be published.

@@ -66,7 +66,7 @@ const readGiven = async (deps: Deps, run: Run, images: ImageRef[]): Promise<{ pi
 export const processImage: Processor = async (deps, run) => {
   const { job, input } = run;
   const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
-  const { pictures, mask } = await readGiven(deps, run, [...input.images, ...linked]);
+  const { pictures, mask } = await readGiven(deps, run, [...input.images, ...(run.session?.pictures ?? []), ...linked]);
   const { result, target } = await run.call(deps.providers.targets(job.spec.model, 'image'), (to, options) => {
     if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
     return to.provider.image({ model: to.model, prompt: input.text, pictures, ...(mask && { mask }), parameters: job.spec.parameters }, options);

@@ -2,6 +2,7 @@ import type { Deps } from '@fana/core/deps.ts';
 import type { JobInput, JobOutput, JobRecord, Source, Usage } from '@fana/core/jobs/job.ts';
 import type { CallOptions, ChoiceDelta, Target } from '@fana/core/providers/provider.ts';
 import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
+import type { SessionRun } from '../session-run.ts';
 
 /** What a processor may do while it holds a job: see `runJob`. */
 export type Run = {
@@ -10,6 +11,8 @@ export type Run = {
   input: JobInput;
   /** The linked pictures this job has stored; a line of a batch stores none. */
   pictures?: KeptPictures;
+  /** Unset for what has no session: compatible calls, lines of batches. */
+  session?: SessionRun;
   /** Aborted by cancel, shutdown, deadline and the loss of the lease. */
   signal: AbortSignal;
   /**

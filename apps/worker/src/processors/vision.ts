@@ -1,9 +1,10 @@
 import { AppError } from '@fana/core/errors.ts';
 import type { ImageRef, Source } from '@fana/core/jobs/job.ts';
-import type { PictureBytes } from '@fana/core/providers/provider.ts';
+import type { ReadPicture } from '@fana/core/web/read-picture.ts';
 import { readPictures } from '@fana/core/web/read-pictures.ts';
+import { buildConversation, type MessagePictures, pictureKey } from './conversation.ts';
 import type { Processor, Run } from './processor.ts';
-import { callForText, conversation, type MessagePictures, pictureKey } from './text-call.ts';
+import { callForText } from './text-call.ts';
 
 /** The pictures inside the conversation's messages, by their place. */
 const messagePictures = (run: Run): { key: string; image: ImageRef }[] =>
@@ -21,12 +22,13 @@ export const processVision: Processor = async (deps, run) => {
   const { job, input } = run;
   const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
   const placed = messagePictures(run);
-  const wanted = [...placed.map(({ image }) => image), ...(input.messages ? [] : input.images), ...linked];
+  const wanted = [...placed.map(({ image }) => image), ...(input.messages ? [] : input.images), ...(run.session?.pictures ?? []), ...linked];
   const pictures = await readPictures(deps, { tenant: job.spec.tenant, ...(run.pictures && { kept: run.pictures }) }, wanted, run.signal);
-  const inMessages: MessagePictures = new Map(placed.map(({ key }, at) => [key, pictures[at] as PictureBytes]));
+  const inMessages: MessagePictures = new Map(placed.map(({ key }, at) => [key, pictures[at] as ReadPicture]));
   const extra = pictures.slice(placed.length);
   if (pictures.length === 0) throw new AppError('image_unreadable', 'There is no picture to look at.', { param: 'input' });
   const sources: Source[] = job.spec.urls.map(({ url, kind }) => ({ url, kind, status: kind === 'image' ? 'read' : 'not_read' }));
-  const result = await callForText(deps, run, conversation(deps, run, inMessages, extra));
+  const known = new Set(wanted.flatMap((image) => (image.kind === 'blob' ? [image.blobId] : [])));
+  const result = await callForText(deps, run, await buildConversation(deps, run, { inMessages, extra, known }));
   return sources.length > 0 ? { ...result, sources } : result;
 };

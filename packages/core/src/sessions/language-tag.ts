@@ -3,7 +3,7 @@ import { z } from 'zod';
 const NAMES = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'none' });
 
 /** The English name of a language, e.g. `German`; undefined for a tag nobody knows. Never throws. */
-const languageName = (tag: string): string | undefined => {
+export const languageName = (tag: string): string | undefined => {
   try {
     return NAMES.of(tag);
   } catch {

@@ -24,7 +24,7 @@ const orGone = async <T>(read: Promise<T>): Promise<T | undefined> => {
 };
 
 /** The message of a turn, wherever it is kept; undefined when its blob has expired. @throws AppError `storage_error`, `unavailable`. */
-const readTurnInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, tenant: string, turn: Turn): Promise<TurnInput | undefined> => {
+export const readTurnInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, tenant: string, turn: Turn): Promise<TurnInput | undefined> => {
   if (turn.inputBlobId === undefined) return { text: turn.text ?? '', images: turn.images ?? [] };
   const blob = await orGone(readBlob(deps, turn.inputBlobId, tenant));
   if (!blob) return undefined;
@@ -33,7 +33,7 @@ const readTurnInput = async (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, tenant
 };
 
 /** The answer of a turn, wherever it is kept; undefined when there is none, or its blob has expired. @throws AppError `storage_error`, `unavailable`. */
-const readTurnOutput = (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, tenant: string, turn: Turn): ReturnType<typeof readOutput> =>
+export const readTurnOutput = (deps: Pick<Deps, 'redis' | 'blobs' | 'now'>, tenant: string, turn: Turn): ReturnType<typeof readOutput> =>
   orGone(
     readOutput(deps, {
       spec: { tenant },

@@ -16,6 +16,7 @@ const tenantSessionsKey = (tenant: string): string => `fana:tenant:${tenant}:ses
 const scripts = {
   changeSession: loadScript(import.meta.url, './change-session.lua'),
   closeSession: loadScript(import.meta.url, './close-session.lua'),
+  window: loadScript(import.meta.url, './window.lua'),
 };
 
 const decodeSession = (id: string, fields: Record<string, string>, turnCount: number): Session | undefined => {
@@ -98,6 +99,19 @@ export const readTurns = async (redis: Redis, id: string, from: number, to: numb
   const numbers = Array.from({ length: Math.abs(to - from) + 1 }, (_, at) => from + step * at);
   const lines = await redis.hmget(turnsKey(id), ...numbers.map(String));
   return lines.flatMap((line, at) => (line === null ? [] : [{ ...decodeTurn(line), number: numbers[at] as number }]));
+};
+
+/** A message is not sent with what came before it for the sake of more turns without an answer than these. */
+const MAX_PASSED = 100;
+
+/** What a window may hold: `budget` in tokens, `withPictures`: pictures are shown in it, so they are counted. */
+export type WindowRequest = { sessionId: string; beforeTurn: number; budget: number; withPictures: boolean };
+
+/** The newest answered turns before one that fit the budget, oldest first, and how many earlier turns were left out. One round trip. */
+export const readWindow = async (redis: Redis, { sessionId, beforeTurn, budget, withPictures }: WindowRequest): Promise<{ turns: Turn[]; leftOut: number }> => {
+  const args = [beforeTurn, Math.max(0, Math.floor(budget)), withPictures ? 1 : 0, MAX_PASSED];
+  const [leftOut, ...lines] = (await scripts.window(redis, [turnsKey(sessionId)], args)) as [number, ...string[]];
+  return { turns: lines.reverse().map(decodeTurn), leftOut };
 };
 
 /** Some turns of a session in no order, for erasing it: also of one that is closed. */

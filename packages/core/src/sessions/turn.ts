@@ -25,10 +25,10 @@ export type Turn = {
 
 type Line = Omit<Turn, 'jobId' | 'createdMs'> & { job: string; at: number };
 
-/** As it is written: how many tokens its texts take (`-`: it is in no window), then the rest. window.lua reads the number alone. */
+/** As it is written: the tokens of its texts and of its pictures (`-`: it is in no window), then the rest. window.lua reads the numbers alone. */
 export const encodeTurn = ({ jobId, createdMs, ...rest }: Turn): string => {
   const line: Line = { job: jobId, at: createdMs, ...rest };
-  return `${rest.tokens ? rest.tokens.text : '-'} ${JSON.stringify(line)}`;
+  return `${rest.tokens ? `${rest.tokens.text}+${rest.tokens.pictures}` : '-'} ${JSON.stringify(line)}`;
 };
 
 /** The inverse of `encodeTurn`. */
@@ -46,14 +46,20 @@ const shownPictures = (job: JobRecord, images: ImageRef[]): ImageRef[] => {
   });
 };
 
-/** What ended a run, as far as a turn remembers it. */
-export type TurnEnd = { status: JobStatus; output?: JobOutput | undefined; outputBlobId?: string | undefined; tokens?: Turn['tokens'] | undefined };
+/** What ended a run, as far as a turn remembers it. `images`: pictures of earlier turns that were shown in it. */
+export type TurnEnd = {
+  status: JobStatus;
+  output?: JobOutput | undefined;
+  outputBlobId?: string | undefined;
+  tokens?: Turn['tokens'] | undefined;
+  images?: ImageRef[];
+};
 
 /** The turn of a job that has ended. */
-export const turnOf = (job: JobRecord, { status, output, outputBlobId, tokens }: TurnEnd): Turn => {
+export const turnOf = (job: JobRecord, { status, output, outputBlobId, tokens, images: earlier = [] }: TurnEnd): Turn => {
   const { spec } = job;
   const language = spec.language ?? job.language;
-  const images = shownPictures(job, spec.input?.images ?? []);
+  const images = [...shownPictures(job, spec.input?.images ?? []), ...earlier];
   const blobIds = [...spec.ownedBlobIds, ...Object.values(job.pictures), ...(outputBlobId === undefined ? [] : [outputBlobId])];
   return {
     jobId: job.id,
