@@ -88,6 +88,7 @@ const textOf = (message: ChatMessage | undefined): string => {
   if (!Array.isArray(message?.content)) return message?.content ?? '';
   return message.content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(' ');
 };
+const partsOf = (message: ChatMessage | undefined) => (Array.isArray(message?.content) ? message.content : []);
 const spoken = (request: ChatRequest | undefined): string[] => (request?.messages ?? []).filter(({ role }) => role !== 'system').map(textOf);
 const systemOf = (request: ChatRequest | undefined): string => textOf(request?.messages.find(({ role }) => role === 'system'));
 
@@ -195,7 +196,7 @@ describe('a picture of a turn', () => {
     expect(images[1]?.pictures.map(({ bytes }) => bytes)).toEqual([ONE_PIXEL]);
     const look = await say(session, 'what is on it?');
     expect(look.spec).toMatchObject({ type: 'vision', trigger: { label: 'vision', source: 'session' } });
-    const shown = (at: number): number => (chats[0]?.messages.at(at)?.content as { type: string }[]).filter(({ type }) => type === 'image').length;
+    const shown = (at: number): number => partsOf(chats[0]?.messages.at(at)).filter(({ type }) => type === 'image').length;
     // The one that is meant stands with the question, the one before it where it was edited.
     expect([shown(-1), shown(-3)]).toEqual([1, 1]);
     expect(spoken(chats[0])).toEqual(['draw a fox in the snow', '[1 picture made]', 'make it darker', '[1 picture made]', 'what is on it?']);

@@ -63,7 +63,7 @@ const windowOf = async (deps: Deps, run: Run, fixed: string[], { inMessages, ext
   const { job, session, signal } = run;
   if (!session || session.turn <= 1) return NO_WINDOW;
   const { spec } = job;
-  const sizes = deps.providers.targets(spec.model, spec.type).map(({ provider, model }) => contextSize(provider.name, model));
+  const sizes = deps.providers.targets(spec.model, spec.type === 'vision' ? 'vision' : 'chat').map(({ provider, model }) => contextSize(provider.name, model));
   const maxTokens = spec.parameters['max_tokens'];
   let said = session.messageTokens;
   for (const text of fixed) said += (await countTokens(text)) + MESSAGE_TOKENS;

@@ -56,7 +56,7 @@ export const presentTurn = async (deps: ReadDeps, tenant: string, stored: Turn) 
     object: 'turn' as const,
     job_id: turn.jobId,
     input: input ? { text: input.text, images: input.images.map(presentImage) } : null,
-    output: output === undefined || output.kind === 'embeddings' ? null : presentOutput(deps.config, output, turn.language ?? null),
+    output: output?.kind !== 'text' && output?.kind !== 'images' ? null : presentOutput(deps.config, output, turn.language ?? null),
     created_at: Math.floor(turn.createdMs / 1000),
   };
 };

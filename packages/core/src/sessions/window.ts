@@ -18,7 +18,7 @@ const NOTE_TOKENS = 8;
 const MAX_BACK = 10;
 
 /** Pictures of a turn: those it made, else those that were shown in it. */
-export const turnPictures = ({ output, images = [] }: Pick<Turn, 'output' | 'images'>): ImageRef[] => {
+const turnPictures = ({ output, images = [] }: Pick<Turn, 'output' | 'images'>): ImageRef[] => {
   const made = madePictures(output);
   return made.length > 0 ? made.map(({ blobId }) => ({ kind: 'blob', blobId })) : images;
 };
@@ -71,7 +71,7 @@ const turnMessages = async (
   shown: Shown,
 ): Promise<{ messages: ChatMessage[]; carried: ChatPart[] } | undefined> => {
   const [input, output] = await Promise.all([readTurnInput(deps, tenant, turn), readTurnOutput(deps, tenant, turn)]);
-  if (!input || !output || output.kind === 'embeddings') return undefined;
+  if (!input || (output?.kind !== 'text' && output?.kind !== 'images')) return undefined;
   const parts = shownParts(input.images, shown);
   const text = joined(input.text, note(input.images.length - parts.length, 'attached'));
   const answer = output.kind === 'text' ? output.text : note(output.images.length, 'made');
@@ -87,7 +87,9 @@ const turnMessages = async (
 const withCarried = (message: ChatMessage | undefined, carried: ChatPart[]): void => {
   if (!message || carried.length === 0) return;
   const own: ChatPart[] = typeof message.content === 'string' ? [{ type: 'text', text: message.content }] : (message.content ?? []);
-  message.content = [...carried, ...own];
+  // A picture that was edited in this turn is one that the turn before made: once is enough.
+  const shown = new Set(carried.map((part) => (part.type === 'image' ? part.picture : undefined)));
+  message.content = [...carried, ...own.filter((part) => part.type !== 'image' || !shown.has(part.picture))];
 };
 
 export type Window = { messages: ChatMessage[]; carried: ChatPart[]; warnings: string[] };
