@@ -78,9 +78,9 @@ const canUse = (deps: Pick<Deps, 'providers'>, model: string, use: PictureUse): 
 };
 
 /** A job that is about the picture of the turn before it. Undefined: it is not, or no model at hand can do it. */
-const routeBySession = async (deps: Pick<Deps, 'providers'>, asked: Asked, plain: JobTrigger): Promise<Route | undefined> => {
+const routeBySession = async (deps: Pick<Deps, 'providers'>, asked: Asked, plain: { label: MessageType; confidence: number }): Promise<Route | undefined> => {
   const { model } = asked.submission;
-  const use = plain.label === 'embedding' ? undefined : await sessionUse(asked, plain.label);
+  const use = await sessionUse(asked, plain.label);
   if (!use) return undefined;
   const type: MessageType = use === 'edit' ? 'image' : 'vision';
   const named = model ?? JOB_CATALOG[type].defaultModel;
@@ -99,7 +99,7 @@ export const decideType = async (deps: Pick<Deps, 'providers' | 'config' | 'logg
   if (requested) return routeRequested(asked, requested);
   const { label, confidence, source } = await classifyOrAsk(deps, { text: input.text, hasImage: input.images.length > 0 }, hasPicture(asked));
   const trigger: JobTrigger = { label, confidence: Math.round(confidence * 1000) / 1000, source };
-  const bySession = await routeBySession(deps, asked, trigger);
+  const bySession = await routeBySession(deps, asked, { label, confidence: trigger.confidence });
   if (bySession) return bySession;
   if (submission.model === undefined) return { type: label, trigger, model: JOB_CATALOG[label].defaultModel, warnings: [], takesSessionPictures: false };
   const served = servedTypes(deps, submission.model);
