@@ -64,6 +64,22 @@ describe('max_cost_usd', () => {
     expect(await client.ended(next.id)).toMatchObject({ request_counts: { total: errors.size } });
   });
 
+  it('counts what may have been billed: a picture of unknown outcome costs what was reserved for it', async () => {
+    isDown = true;
+    const batch = await client.create(
+      Array.from({ length: 40 }, (_, n) => pictureLine(`cut-${n}`, `cut off ${n}`, { quality: 'low' })),
+      { max_cost_usd: 0.05 },
+    );
+    const done = await client.ended(batch.id);
+    const { errors } = await client.filesOf(done);
+    const unknown = [...errors.values()].filter(({ error }) => error.code === 'unknown_outcome').length;
+    // 272 tokens are reserved for such a picture.
+    expect(unknown).toBe(Math.floor(0.05 / (272 * 30e-6)));
+    expect(callsOf('cut off')).toBe(unknown);
+    expect(done.cost_usd).toBeLessThanOrEqual(0.05);
+    expect(done).toMatchObject({ status: 'completed', output_file_id: null, request_counts: { total: 40, completed: 0, failed: unknown } });
+  });
+
   it('is refused for a model whose price is not known, with the line', async () => {
     const batch = await client.create([...pictures('known', 2), pictureLine('x', 'unknown', { model: 'gpt-image-2.5-flare' })], { max_cost_usd: 5 });
     const done = await client.ended(batch.id);

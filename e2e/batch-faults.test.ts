@@ -16,11 +16,12 @@ describe('workers are killed, Redis and the API are started again, and a tenth o
     expect(proof.completed + proof.unknown).toBe(1000);
   });
 
-  it.each(['chat', 'embeddings'] as const)('%s is run again: each line has its result after at most three calls', async (kind) => {
-    const proof = await proveBatch({ kind, lines: 60, callMs: 700, env: { FANA_CONCURRENCY_BATCH: '4' }, kills: 1, everything: false, timeoutMs: 120_000 });
-    expect(proof.broken).toEqual([]);
-    expect(proof).toMatchObject({ completed: 60, unknown: 0 });
-    expect(proof.workerKills).toBeGreaterThan(0);
+  it('chat and embeddings are made again: each line has its result after at most three calls', async () => {
+    const one = { lines: 60, callMs: 700, env: { FANA_CONCURRENCY_BATCH: '4' }, kills: 1, everything: false, timeoutMs: 150_000 };
+    for (const proof of await Promise.all([proveBatch({ ...one, kind: 'chat' }), proveBatch({ ...one, kind: 'embeddings' })])) {
+      expect(proof.broken).toEqual([]);
+      expect(proof).toMatchObject({ completed: 60, unknown: 0, workerKills: 1 });
+    }
   });
 });
 

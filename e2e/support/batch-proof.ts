@@ -53,10 +53,6 @@ const ENDPOINTS = {
   embeddings: { url: '/v1/embeddings', body: (input: string) => ({ model: 'text-embedding-3-small', input }) },
 } as const;
 
-/** The 429s here come without a reason. Without configured limits the pacer takes each for one, and the pace before it as the limit (0007). */
-const NO_LIMIT = { '*': { requests_per_minute: 100_000, images_per_minute: 100_000 } };
-const LIMITS = JSON.stringify({ openai: NO_LIMIT, groq: NO_LIMIT });
-
 const promptOf = (n: number): string => `proof ${n}`;
 const idOf = (n: number): string => `line-${n}`;
 
@@ -209,7 +205,7 @@ export const proveBatch = async (options: ProofOptions): Promise<Proof> => {
       return failure;
     },
   });
-  const fana = await startInstallation({ env: { ...upstream.env, FANA_PROVIDER_LIMITS: LIMITS, ...env }, workers: 0 });
+  const fana = await startInstallation({ env: { ...upstream.env, ...env }, workers: 0 });
   try {
     for (let n = 0; n < WORKERS; n++) await fana.startWorker();
     const scene: Scene = { options, upstream, fana, client: clientOf(fana.url), tally: { workerKills: 0, redisRestarts: 0, apiRestarts: 0 } };

@@ -35,8 +35,8 @@ export const runBatchStep = async (deps: Deps, keeper: LeaseKeeper, message: Job
   } catch (thrown) {
     if (hold.reason() === 'lost') return DONE;
     await persist(hold, () => releaseStep(deps, batch.id, lease));
-    // Told to stop in the middle: whoever takes it next finds out what is due now.
-    if (hold.signal.aborted) return { againInMs: 0 };
+    // Told to stop in the middle: whoever takes it next finds out what is due now. A cancel stops the reading of a file, not the writing.
+    if (hold.signal.aborted && (hold.reason() !== 'cancel' || batch.status === 'validating')) return { againInMs: 0 };
     deps.logger.warn({ err: thrown, batch_id: batch.id, code: toAppError(thrown).code }, 'a batch step broke; it is done again');
     return { againInMs: AGAIN_MS };
   } finally {

@@ -61,7 +61,7 @@ const runParsed = async (deps: Deps, one: Line, state: LineState): Promise<LineE
   const { held, line, parsed } = one;
   // The worker that made this call died before its outcome was written down.
   if (state === 'open') {
-    if (parsed.call.type === 'image') return settle(deps, held, line, unknown(one));
+    if (parsed.call.type === 'image') return settleUnknown(deps, one);
     await reopen(deps, held, line, false);
   }
   let failed: AppError | undefined;
@@ -97,7 +97,7 @@ const judgeLine = async (deps: Deps, one: Line, { error, isOpen, isAnswered }: F
   const isPicture = parsed.call.type === 'image';
   if (error.code === 'provider_paused') return { kind: 'left', againInMs: error.retryAfterMs ?? MAX_BACKOFF_MS };
   const isUnknown = error.provider?.outcome === 'unknown' || (isAnswered && held.calls.aborted);
-  if (isOpen && isUnknown && isPicture) return settle(deps, held, line, unknown(one));
+  if (isOpen && isUnknown && isPicture) return settleUnknown(deps, one);
   if (isOpen && isPause(error)) {
     await reopen(deps, held, line, true);
     return undefined;
@@ -120,7 +120,11 @@ const place = ({ line, parsed }: Line): { line: number; customId: string } => ({
 
 const refused = (one: Line, error: AppError): LineResult => ({ ...place(one), kind: 'refused', reply: endpointError(error) });
 
-const unknown = (one: Line): LineResult => ({ ...place(one), kind: 'ended', error: { code: UNKNOWN_OUTCOME.code, message: UNKNOWN_OUTCOME.message } });
+/** It may have been made and billed: what was reserved for it counts under the batch's cap. */
+const settleUnknown = (deps: Deps, one: Line): Promise<LineEnd> => {
+  const { code, message } = UNKNOWN_OUTCOME;
+  return settle(deps, one.held, one.line, { ...place(one), kind: 'ended', error: { code, message } }, { costUsd: one.line.estimateUsd });
+};
 
 /** Results longer than this live in the blob store, as those of jobs do. */
 const INLINE_RESULT_BYTES = 32_768;

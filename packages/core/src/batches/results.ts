@@ -1,6 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
-import type { BatchRecord } from './batch.ts';
+import { type BatchRecord, isEnded } from './batch.ts';
 import { decodeResult, type NumberedResult, numberOfLineId, presentResult, type ResultView } from './result.ts';
 import { manyChunkResults, pendingChunks, readParts } from './store.ts';
 
@@ -24,7 +24,8 @@ export const listResults = async (
   const take = (results: NumberedResult[]): void => {
     for (const one of results) if (one.number > from) found.set(one.number, one);
   };
-  take((await manyChunkResults(deps, batch.id, await pendingChunks(deps, batch.id))).map(decodeResult));
+  const running = isEnded(batch.status) ? [] : await pendingChunks(deps, batch.id);
+  take((await manyChunkResults(deps, batch.id, running)).map(decodeResult));
   const parts = (await readParts(deps, batch.id)).filter(({ last }) => last > from).sort((a, b) => a.first - b.first);
   for (const part of parts) {
     // Parts overlap, as their chunks ran side by side: one that begins behind the page adds nothing to it.

@@ -1,5 +1,5 @@
 import { connectConsumer } from '@fana/core/redis.ts';
-import { enforceLimit, type LimitKind } from '@fana/testkit/enforced-limit.ts';
+import { type EnforcedLimit, enforceLimit } from '@fana/testkit/enforced-limit.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -22,9 +22,8 @@ const STEP_MS = 50;
 type Minute = { accepted: number; limited: number };
 
 /** A process that always has more to do, against an upstream that says nothing of its limit but 429, by a clock of its own. */
-const run = async (kind: LimitKind, perMinute: number, latencyMs: number, minutes: number): Promise<Minute[]> => {
+const run = async (upstream: EnforcedLimit, latencyMs: number, minutes: number): Promise<Minute[]> => {
   const { look, at } = freshLane(redis);
-  const upstream = enforceLimit(kind, perMinute);
   const told = Array.from({ length: minutes }, (): Minute => ({ accepted: 0, limited: 0 }));
   let running: { endsMs: number; grantedMs: number; retryAfterMs: number | undefined }[] = [];
   for (let ms = 0; ms < minutes * MINUTE_MS; ms += STEP_MS) {
@@ -68,10 +67,34 @@ it.each([
   'a limit that only 429s tell (%s, %i a minute, calls of %i ms) is found, used and hardly ever run into',
   async (kind, perMinute, latencyMs) => {
     // The first minutes are those of the search: a bucket is full at first, and says more than it can keep.
-    const minutes = (await run(kind, perMinute, latencyMs, 8)).slice(3);
+    const minutes = (await run(enforceLimit(kind, perMinute), latencyMs, 8)).slice(3);
     const sum = (what: keyof Minute): number => minutes.reduce((total, minute) => total + minute[what], 0);
     expect(sum('accepted') / minutes.length).toBeGreaterThanOrEqual(0.9 * perMinute);
     expect(sum('limited') / (sum('accepted') + sum('limited'))).toBeLessThanOrEqual(0.01);
+  },
+  60_000,
+);
+
+/** Refuses a share of the calls, whoever asks and how fast. */
+const moody = (share: number, retryAfterMs: number): EnforcedLimit => {
+  let state = 1;
+  const next = (): number => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+  return { take: () => (next() < share ? { retryAfterMs } : undefined) };
+};
+
+it.each([
+  [0.01, 800],
+  [0.03, 400],
+  [0.1, 120],
+])(
+  'an upstream that refuses %d of all calls for no reason is not taken for one with a limit: %i calls a minute go on',
+  async (share, perMinute) => {
+    const minutes = await run(moody(share, 1000), 500, 6);
+    // Each refusal is a pause of 1 s for everybody; what is left between them is used, from the first minute on.
+    for (const { accepted } of minutes) expect(accepted).toBeGreaterThan(perMinute);
   },
   60_000,
 );
@@ -90,7 +113,7 @@ it('nothing is learned from one 429 that comes while little is asked: the pause 
 it('what was learned and has held nobody up for five minutes is forgotten', async () => {
   const { key, look, at } = freshLane(redis);
   await look(0, { wanted: { interactive: Array.from({ length: 100 }, () => 0) } });
-  await look(100, { own: { interactive: 90 }, report: { limited: 10, limitedGranted: at(0), limitedMs: 500 } });
+  await look(100, { own: { interactive: 90 }, report: { limited: 10, limitedGranted: at(0), limitedMs: 10_000 } });
   expect(await redis.hmget(key, 'rate_requests', 'limit')).toEqual(['90.000', '70.000']);
   await look(290_000);
   expect(await redis.hmget(key, 'rate_requests', 'limit')).toEqual(['90.000', '70.000']);

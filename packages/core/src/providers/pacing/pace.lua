@@ -23,6 +23,12 @@ local USED_MS = 2000
 -- A rate nobody told: a 429 makes what went through in the last minute the limit of a minute, from MIN_RATE on (below it, pauses do). While
 -- it holds calls back it grows every STEP_MS, by 2 % and then twice as much each time, up to so much; after a second cut more carefully.
 local MIN_RATE, STEP_MS, RATE_CUT, FIRST_STEP, BOLD_STEP, CAREFUL_STEP = 30, 10000, 0.9, 0.02, 0.5, 0.1
+-- A 429 that asks for so short a pause may come for no reason of ours: some upstreams refuse a few calls now and then, whoever asks. It is
+-- taken for a limit a minute once a whole minute is known, or when so many of those in flight (at least CROWD) are refused with it.
+local SHORT_PAUSE_MS, CROWD, CROWD_SHARE = 5000, 4, 0.25
+-- When such 429s have cut the rate this far below what a whole minute let through, they are about something else, and for so long no rate is
+-- learned from them. A minute counts for less as it grows old.
+local KNOWN_SHARE, UNRATED_MS, FADE = 0.75, 300000, 0.9
 -- After a pause the limit comes back over this long, so that not everybody who waited calls at once.
 local RAMP_MS = 2000
 -- A process that was not seen for so long is dead, and its calls with it.
@@ -65,28 +71,49 @@ local function pause_of(asked, streak)
   return now + asked * jitter
 end
 
-local function forget(key, lane)
-  local since = now - math.max(lane.cut or 0, lane.full or 0, lane.metered or 0)
-  if since <= STALE_MS or not (lane.learned or lane.rate_ms) then return end
-  for _, field in ipairs({ 'learned', 'limit', 'rate_requests', 'rate_images', 'rate_cuts', 'rate_step', 'rate_ms' }) do
+local function drop(key, lane, fields)
+  for _, field in ipairs(fields) do
     lane[field] = nil
     redis.call('HDEL', key, field)
   end
+end
+
+local RATE = { 'rate_requests', 'rate_images', 'rate_cuts', 'rate_step', 'rate_ms' }
+
+local function forget(key, lane)
+  local since = now - math.max(lane.cut or 0, lane.full or 0, lane.metered or 0)
+  if since <= STALE_MS or not (lane.learned or lane.rate_ms) then return end
+  drop(key, lane, { 'learned', 'limit' })
+  drop(key, lane, RATE)
 end
 
 -- What went through in a minute: the last whole one, or what there is of this one.
 local function count_minute(lane, count)
   if now - (lane.minute or 0) >= MINUTE then
     lane.minute_before = now - (lane.minute or 0) < 2 * MINUTE and lane.minute_count or 0
+    lane.best = math.max(FADE * (lane.best or 0), lane.minute_before)
     lane.minute, lane.minute_count = now, 0
   end
   lane.minute_count = math.max(0, (lane.minute_count or 0) + count)
 end
 
-local function learn_rate(lane, name)
+-- Whether a 429 says anything of a rate.
+local function is_about_rate(lane, asked_ms)
+  if asked_ms > SHORT_PAUSE_MS or lane.round >= math.max(CROWD, CROWD_SHARE * lane.round_flying) then return true end
+  return (lane.best or 0) > 0 and now >= (lane.unrated or 0)
+end
+
+local function learn_rate(key, lane, asked_ms)
+  if not is_about_rate(lane, asked_ms) then return end
+  local name = lane.pictures and 'images' or 'requests'
   local recent, rate = math.max(lane.minute_before or 0, lane.minute_count or 0), lane['rate_' .. name]
   if rate then
-    lane['rate_' .. name] = math.max(MIN_RATE, math.min(RATE_CUT * rate, math.max(recent, rate / 2)))
+    rate = math.max(MIN_RATE, math.min(RATE_CUT * rate, math.max(recent, rate / 2)))
+    if asked_ms <= SHORT_PAUSE_MS and rate < KNOWN_SHARE * (lane.best or 0) then
+      lane.unrated = now + UNRATED_MS
+      return drop(key, lane, RATE)
+    end
+    lane['rate_' .. name] = rate
   elseif recent >= MIN_RATE then
     lane['rate_' .. name] = recent
   else
@@ -104,7 +131,7 @@ local function grow_rate(lane)
 end
 
 -- What became of calls. One 429 of those that were let go before the last cut is that cut's own: nothing is cut twice.
-local function hear(lane, report, busy)
+local function hear(key, lane, report, busy)
   if report.requests_per_minute then lane.rpm = report.requests_per_minute end
   if report.pause_ms then lane.pause = math.max(lane.pause or 0, now + report.pause_ms) end
   if report.succeeded > 0 then
@@ -119,16 +146,20 @@ local function hear(lane, report, busy)
   end
   count_minute(lane, -(lane.pictures and report.limited_images + report.unused.images or report.limited + report.unused.requests))
   if report.limited > 0 then
+    local flying = busy.interactive + busy.batch + report.limited
     if report.limited_granted > (lane.cut or 0) then
-      learn_rate(lane, lane.pictures and 'images' or 'requests')
+      lane.round, lane.round_flying = report.limited, flying
+      learn_rate(key, lane, report.limited_ms or 0)
       -- A 429 while a meter is what holds calls back is about the rate, not about the calls in flight.
       local is_rate = now - (lane.metered or 0) <= USED_MS and now - (lane.full or 0) > USED_MS
-      local flying = busy.interactive + busy.batch + report.limited
       if not is_rate and (lane.learned or flying >= FEW or now - (lane.cut or 0) <= MINUTE) then
         lane.limit = math.max(1, CUT * (lane.learned and lane.limit or flying))
         lane.learned = 1
       end
       lane.cut, lane.streak = now, (lane.streak or 0) + 1
+    else
+      lane.round, lane.round_flying = (lane.round or 0) + report.limited, lane.round_flying or flying
+      if not (lane.rate_requests or lane.rate_images) then learn_rate(key, lane, report.limited_ms or 0) end
     end
     lane.pause = math.max(lane.pause or 0, pause_of(report.limited_ms, lane.streak))
   end
@@ -217,7 +248,7 @@ local function look(key, asked)
   local own = { interactive = asked.own.interactive, batch = asked.own.batch }
   busy.interactive, busy.batch = busy.interactive + own.interactive, busy.batch + own.batch
   forget(key, lane)
-  hear(lane, asked.report, busy)
+  hear(key, lane, asked.report, busy)
   grow_rate(lane)
   local limits = {
     requests = asked.requests_per_minute or lane.rpm or lane.rate_requests or 0,
