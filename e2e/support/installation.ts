@@ -18,6 +18,7 @@ export type Process = { child: ChildProcess; output: () => string };
 export type Installation = {
   url: string;
   redis: TestRedis;
+  dataDir: string;
   workers: Process[];
   api: Process;
   startWorker: (env?: Record<string, string>) => Promise<Process>;
@@ -168,6 +169,7 @@ export const startInstallation = async (options: { env?: Record<string, string>;
   const installation: Installation = {
     url,
     redis,
+    dataDir,
     workers,
     api,
     startWorker,

@@ -53,7 +53,6 @@ const readIfThere = async (deps: ReadDeps, tenant: string, image: ImageRef, sign
 };
 
 const note = (count: number, what: string): string => (count === 0 ? '' : `[${count} picture${count === 1 ? '' : 's'} ${what}]`);
-const joined = (...texts: string[]): string => texts.filter((text) => text !== '').join('\n');
 
 type Shown = ReadonlyMap<string, PictureBytes>;
 
@@ -73,7 +72,7 @@ const turnMessages = async (
   const [input, output] = await Promise.all([readTurnInput(deps, tenant, turn), readTurnOutput(deps, tenant, turn)]);
   if (!input || (output?.kind !== 'text' && output?.kind !== 'images')) return undefined;
   const parts = shownParts(input.images, shown);
-  const text = joined(input.text, note(input.images.length - parts.length, 'attached'));
+  const text = input.text.trim() === '' ? note(input.images.length - parts.length, 'shown') : input.text;
   const answer = output.kind === 'text' ? output.text : note(output.images.length, 'made');
   return {
     messages: [
