@@ -2,11 +2,15 @@ import type { JobInput, JobSpec } from './job.ts';
 
 const PREVIEW_CHARS = 200;
 
+const CONTINUES = /^(?:\p{M}|\u200c|\u200d|\ufe0f|[\udc00-\udfff])/u;
+
 /** The beginning of a text, cut between characters. */
 export const previewOf = (text: string): string => {
   if (text.length <= PREVIEW_CHARS) return text;
-  const cut = text.slice(0, PREVIEW_CHARS);
-  return `${cut.isWellFormed() ? cut : cut.slice(0, -1)}…`;
+  let end = PREVIEW_CHARS;
+  // Not between a letter and its marks, nor inside a character.
+  while (end > PREVIEW_CHARS / 2 && CONTINUES.test(text.slice(end, end + 2))) end--;
+  return `${text.slice(0, end)}…`;
 };
 
 /** A spec as it is written: what has its usual value is left out, which halves the line of a plain message. */
