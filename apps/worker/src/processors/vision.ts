@@ -1,8 +1,9 @@
 import { AppError } from '@fana/core/errors.ts';
-import type { ImageRef, Source } from '@fana/core/jobs/job.ts';
+import type { ImageRef } from '@fana/core/jobs/job.ts';
 import type { ReadPicture } from '@fana/core/web/read-picture.ts';
 import { readPictures } from '@fana/core/web/read-pictures.ts';
 import { buildConversation, type MessagePictures, pictureKey } from './conversation.ts';
+import { readNamedPages } from './named-pages.ts';
 import type { Processor, Run } from './processor.ts';
 import { callForText } from './text-call.ts';
 
@@ -15,7 +16,7 @@ const messagePictures = (run: Run): { key: string; image: ImageRef }[] =>
   );
 
 /**
- * Answers a question about pictures: attached ones, those in the messages and those linked in the text.
+ * Answers a question about pictures: attached ones, those in the messages and those linked in the text. Pages it names are read, too.
  * A picture that cannot be used fails the job `image_unreadable` before any provider call.
  */
 export const processVision: Processor = async (deps, run) => {
@@ -27,8 +28,8 @@ export const processVision: Processor = async (deps, run) => {
   const inMessages: MessagePictures = new Map(placed.map(({ key }, at) => [key, pictures[at] as ReadPicture]));
   const extra = pictures.slice(placed.length);
   if (pictures.length === 0) throw new AppError('image_unreadable', 'There is no picture to look at.', { param: 'input' });
-  const sources: Source[] = job.spec.urls.map(({ url, kind }) => ({ url, kind, status: kind === 'image' ? 'read' : 'not_read' }));
   const known = new Set(wanted.flatMap((image) => (image.kind === 'blob' ? [image.blobId] : [])));
-  const result = await callForText(deps, run, await buildConversation(deps, run, { inMessages, extra, known }));
+  const { blocks, sources } = await readNamedPages(deps, run, 'read');
+  const result = await callForText(deps, run, await buildConversation(deps, run, { inMessages, extra, known, blocks }));
   return sources.length > 0 ? { ...result, sources } : result;
 };

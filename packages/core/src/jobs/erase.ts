@@ -1,6 +1,7 @@
 import { removeBlobs } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
+import { forgetPages } from '../web/store.ts';
 import type { JobRecord } from './job.ts';
 import { sendNext } from './send-next.ts';
 import { eraseJobKeys, fenceJob } from './store.ts';
@@ -12,6 +13,8 @@ const ownBlobs = (job: JobRecord, withResults: boolean): string[] => {
   return ids;
 };
 
+const pagesOf = (job: JobRecord): string[] => job.spec.urls.flatMap(({ url, kind }) => (kind === 'image' ? [] : [url]));
+
 /**
  * Erases record, events, result and blobs of a job that is not running and has not been retried since it was read.
  * `expired`: its time has come by itself. Its pictures live on until they expire themselves (FANA_BLOB_TTL_SECONDS), and webhooks
@@ -22,6 +25,8 @@ export const eraseJob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'queues' | '
   const reply = await eraseJobKeys(deps.redis, job, expired);
   if (reply.kind === 'running') throw new AppError('job_running', 'A running job cannot be deleted: cancel it first.');
   if (reply.kind === 'gone' || !reply.isRemembered) await removeBlobs(deps, ownBlobs(job, !expired));
+  // When the job expires by itself, what was kept of the pages it named has long done so.
+  if (!expired) await forgetPages(deps, job.spec.tenant, pagesOf(job));
   if (reply.kind === 'erased') await sendNext(deps, reply.nextJobId);
 };
 

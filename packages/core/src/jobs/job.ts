@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import type { Unreadable } from '../web/unreadable.ts';
 
 /** The OpenAI endpoints that are core jobs underneath (endpoints/). */
 export type EndpointName = 'chat.completions' | 'responses' | 'images.generations' | 'images.edits' | 'embeddings';
@@ -65,8 +66,11 @@ export type EmbeddingInput = string | number[];
 export type JobInput = { text: string; images: ImageRef[]; mask?: ImageRef; messages?: InputMessage[]; texts?: EmbeddingInput[] };
 
 export type UrlKind = 'image' | 'page' | 'document';
-/** What became of a URL named in the text. Only pictures are read now; pages and documents are listed as `not_read`. */
-export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'not_read' | 'failed'; title?: string };
+/**
+ * What became of a URL named in the text: `read`; `truncated`, read in part; `not_read`, nobody asked for it (a picture in a chat, a page in an
+ * order for a picture); else why it could not be read (docs/errors.md).
+ */
+export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'truncated' | 'not_read' | Unreadable; title?: string };
 
 /** `session`: what an earlier turn showed decided it. */
 export type JobTrigger = { label: JobType; confidence: number; source: 'request' | 'rules' | 'model' | 'session' | 'llm' };

@@ -27,4 +27,5 @@ export const fetchError = (thrown: unknown): AppError => {
 };
 
 /** The error of a request that was given up after `timeoutMs`. */
-export const timedOut = (timeoutMs: number): AppError => new AppError('fetch_failed', `There was no complete reply within ${timeoutMs / 1000} s (timeout).`);
+export const timedOut = (timeoutMs: number): AppError =>
+  new AppError('fetch_failed', `There was no complete reply within ${timeoutMs / 1000} s (timeout).`, { reason: 'timed_out' });

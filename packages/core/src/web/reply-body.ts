@@ -17,8 +17,10 @@ const isKnown = (coding: string): coding is keyof typeof DECODERS => Object.hasO
 const PACKING_BYTES = 65_536;
 
 /** The failure of a reply over its limit. */
-export const tooLarge = (maxBytes: number): AppError => new AppError('fetch_failed', `The reply is too large: at most ${maxBytes} bytes are read.`);
-const unreadable = (cause?: unknown): AppError => new AppError('fetch_failed', 'The reply is compressed in a way that cannot be read.', { cause });
+export const tooLarge = (maxBytes: number): AppError =>
+  new AppError('fetch_failed', `The reply is too large: at most ${maxBytes} bytes are read.`, { reason: 'too_large' });
+const unreadable = (cause?: unknown): AppError =>
+  new AppError('fetch_failed', 'The reply is compressed in a way that cannot be read.', { reason: 'broken', cause });
 
 /** Ends early, without an error, behind `limit`: so that the decoder still gives what it has. */
 async function* upTo(limit: number, packed: { bytes: number }, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -19,6 +19,8 @@ export type SafeFetchOptions = {
   maxRedirects?: number;
   /** FANA_ALLOW_PRIVATE_NETWORK. */
   allowPrivateNetwork: boolean;
+  /** Called with the head of the reply that is not followed further; what it throws ends the fetch before the body is read. */
+  onHead?: (head: { status: number; headers: Record<string, string> }) => void;
   signal?: AbortSignal;
   /** Replaces DNS, for tests. */
   lookup?: Lookup;
@@ -118,6 +120,7 @@ const readReply = async (url: URL, response: Dispatcher.ResponseData, options: S
   const headers = flat(response.headers);
   const { location } = headers;
   if (maxRedirects > 0 && REDIRECTS.has(status) && location !== undefined) return { status, location };
+  options.onHead?.({ status, headers });
   const coding = BODILESS.has(status) ? '' : (headers['content-encoding'] ?? '').trim().toLowerCase();
   if (!truncate && coding === '' && Number(headers['content-length']) > maxBytes) throw tooLarge(maxBytes);
   return { status, headers, url: url.href, ...(await readBody(body, coding, { maxBytes, truncate })) };
