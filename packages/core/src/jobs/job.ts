@@ -68,7 +68,7 @@ export type JobInput = { text: string; images: ImageRef[]; mask?: ImageRef; mess
 export type UrlKind = 'image' | 'page' | 'document';
 /**
  * What became of a URL named in the text: `read`; `truncated`, read in part; `not_read`, nobody asked for it (a picture in a chat, a page in an
- * order for a picture); else why it could not be read (docs/errors.md).
+ * order for a picture); else why it could not be read (docs/sources.md).
  */
 export type Source = { url: string; kind: UrlKind; status: 'pending' | 'read' | 'truncated' | 'not_read' | Unreadable; title?: string };
 

@@ -54,6 +54,7 @@ const attempt = async (deps: PageDeps, tenant: string, url: string, clock: Abort
 };
 
 const readAll = async (deps: PageDeps, tenant: string, addresses: string[], signal: AbortSignal): Promise<Map<string, KeptPage | AppError>> => {
+  signal.throwIfAborted();
   const clock = AbortSignal.timeout(JOB_TIMEOUT_MS);
   const outcomes = new Map<string, KeptPage | AppError>();
   const queue = addresses.values();

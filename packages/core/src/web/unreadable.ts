@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts';
 
-/** Why a page or document named in a message was not read: the `status` of its source says so in one of these words (docs/errors.md lists them). */
-const UNREADABLE = [
+/** Why a page or document named in a message was not read: the `status` of its source says so in one of these words (docs/sources.md lists them). */
+export const UNREADABLE = [
   'blocked',
   'unreachable',
   'timed_out',
