@@ -68,7 +68,7 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
     };
     const result = await PROCESSORS[job.spec.type](deps, run);
     const turn = session && (await turnEnd(session, job, input, result.output));
-    await completeRun(deps, claimed, { ...result, ...(turn && { turn }) }, await output.close());
+    await completeRun(deps, claimed, { ...result, ...(turn && { turn }), warnings: [...result.warnings, ...(session?.warnings ?? [])] }, await output.close());
     return DONE;
   } catch (thrown) {
     // What was not published is dropped with the attempt; why the run failed matters more than why a piece of it could not be published.

@@ -12,7 +12,7 @@ import type { ClaimedRun } from './run-end.ts';
  * What a run knows of its session: which turn it is, how long its message is, the pictures of an earlier turn that it means, and the language the
  * conversation is in.
  */
-export type SessionRun = { id: string; turn: number; messageTokens: number; pictures: ImageRef[]; spoken?: string };
+export type SessionRun = { id: string; turn: number; messageTokens: number; pictures: ImageRef[]; spoken?: string; warnings: string[] };
 
 /** Reads what a job means of its session. Undefined: it has none. @throws AppError `image_unreadable` when the picture it means is not there. */
 export const openSession = async (deps: Deps, run: ClaimedRun, input: JobInput, detected: DetectedLanguage): Promise<SessionRun | undefined> => {
@@ -32,7 +32,13 @@ export const openSession = async (deps: Deps, run: ClaimedRun, input: JobInput, 
   }
   // "Make it darker" means one picture.
   const pictures = job.spec.type === 'image' ? taken.slice(0, 1) : taken;
-  return { ...session, messageTokens: await countTokens(input.text), pictures, ...(spoken !== undefined && { spoken }) };
+  return {
+    ...session,
+    messageTokens: await countTokens(input.text),
+    pictures,
+    ...(spoken !== undefined && { spoken }),
+    warnings: taken.length > pictures.length ? [`The turn before has ${taken.length} pictures: the first one was edited.`] : [],
+  };
 };
 
 /** A message that is too short to tell is in the language of its session. */

@@ -8,5 +8,6 @@ if status == 'queued' or status == 'in_progress' or status == 'cancelling' then
   redis.call('HSET', KEYS[1], 'status', 'cancelled')
   redis.call('HDEL', KEYS[1], 'lease', 'lease_ms', 'open_attempt')
   redis.call('PUBLISH', 'fana:cancel', ARGV[1])
+  redis.call('PUBLISH', 'fana:job:' .. ARGV[1], 'cancelled')
 end
 return redis.call('HGETALL', KEYS[1])

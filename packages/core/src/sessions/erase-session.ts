@@ -11,21 +11,26 @@ type EraseDeps = Pick<Deps, 'redis' | 'blobs' | 'queues' | 'now'>;
 /** The score of a closed session whose jobs are erased with it; one that expired has 1. */
 const ERASING = 0;
 
+/** Turns erased side by side: each takes some round trips and removes files. */
+const AT_ONCE = 16;
+
 const blobsOf = (turn: Turn, withMade: boolean): string[] => [
   ...(turn.blobIds ?? []),
   ...(withMade ? madePictures(turn.output).map(({ blobId }) => blobId) : []),
 ];
+
+const eraseTurn = async (deps: EraseDeps, turn: Turn, withJob: boolean): Promise<void> => {
+  if (withJob) await eraseAnyJob(deps, turn.jobId);
+  // A job that has not expired yet owns its blobs again.
+  if (withJob || (await deps.redis.exists(jobKey(turn.jobId))) === 0) await removeBlobs(deps, blobsOf(turn, withJob));
+};
 
 /** Erases the turns of a closed session, and with `withJobs` their jobs, running ones too. Can be taken up again wherever it stopped. */
 const eraseTurns = async (deps: EraseDeps, id: string, withJobs: boolean): Promise<void> => {
   for (;;) {
     const turns = await scanTurns(deps.redis, id);
     if (turns.length === 0) break;
-    for (const turn of turns) {
-      if (withJobs) await eraseAnyJob(deps, turn.jobId);
-      // A job that has not expired yet owns its blobs again.
-      if (withJobs || (await deps.redis.exists(jobKey(turn.jobId))) === 0) await removeBlobs(deps, blobsOf(turn, withJobs));
-    }
+    for (let at = 0; at < turns.length; at += AT_ONCE) await Promise.all(turns.slice(at, at + AT_ONCE).map((turn) => eraseTurn(deps, turn, withJobs)));
     await removeTurns(
       deps.redis,
       id,

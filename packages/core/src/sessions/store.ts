@@ -10,7 +10,7 @@ export const SESSIONS = 'fana:sessions';
 export const sessionKey = (id: string): string => `fana:session:${id}`;
 /** Hash of its turns: number from 1 → line (turn.ts). */
 const turnsKey = (id: string): string => `fana:session:${id}:turns`;
-/** Zset of a tenant's sessions; score: unix ms of creation. */
+/** Zset of a tenant's sessions; score: unix µs of creation. */
 const tenantSessionsKey = (tenant: string): string => `fana:tenant:${tenant}:sessions`;
 
 const scripts = {
@@ -37,6 +37,9 @@ const decodeSession = (id: string, fields: Record<string, string>, turnCount: nu
   };
 };
 
+/** Tells sessions of the same millisecond apart. */
+let made = 0;
+
 /** Writes a new session; `ttlMs` is how long it lives after its last use. */
 export const insertSession = async (redis: Redis, session: Session, ttlMs: number): Promise<void> => {
   const { id, tenant, metadata, system, language, createdMs, expiresMs } = session;
@@ -49,7 +52,13 @@ export const insertSession = async (redis: Redis, session: Session, ttlMs: numbe
     expires_ms: expiresMs,
     ttl_ms: ttlMs,
   };
-  await execute(redis.multi().hset(sessionKey(id), fields).zadd(SESSIONS, expiresMs, id).zadd(tenantSessionsKey(tenant), createdMs, id));
+  await execute(
+    redis
+      .multi()
+      .hset(sessionKey(id), fields)
+      .zadd(SESSIONS, expiresMs, id)
+      .zadd(tenantSessionsKey(tenant), createdMs * 1000 + (made++ % 1000), id),
+  );
 };
 
 /** Sessions by their ids, in that order, without those that are gone. */
