@@ -11,7 +11,7 @@ export const SESSION_LEXICON: Readonly<Record<string, PictureWords>> = {
     points: `(?<!time is )(?<!how is )(?<!how's )it(?! (?:raining|snowing|true|possible|legal|better to)) · its ·
       this(?! (?:year|week|month|time|morning|evening)) · (?:what|who|is|was|on|in|of|about)(?:'s| is)? that · these · those · he · him · she · her ·
       they · them · (?:picture|photo|image|drawing|painting|pic|illustration|screenshot)s? · colou?r · wearing · background · foreground · you see ·
-      visible`,
+      visible · happening · here`,
     edits: `make · add · remove · delete · erase · replace · change · swap · turn · rotate · flip · crop · zoom · brighten · darken · lighten · blur ·
       sharpen · redo · redraw · recolou?r · resize · retouch · give · put · move · with · without · instead · again · more · less · same · version ·
       darker · brighter · lighter · bigger · smaller · black and white`,
@@ -20,7 +20,7 @@ export const SESSION_LEXICON: Readonly<Record<string, PictureWords>> = {
       (?:picture|photo|image|drawing|painting|logo|poster|icon|portrait)s? (?:of|with|showing)(?! (?:it|this|that|them))`,
   },
   de: {
-    points: `es(?! (?:gibt|geht|regnet|schneit)) · ihn · ihm · ihr · sie · er · da · das(?= (?:auf|hier|da|für)) · was ist das · wer ist das ·
+    points: `(?<!spät ist )(?<!geht )(?<!gibt )es(?! (?:gibt|geht|regnet|schneit)) · ihn · ihm · ihr · sie · er · da · das(?= (?:auf|hier|da|für)) · was ist das · wer ist das ·
       dies(?:e[mnrs]?)? · darauf · drauf · darin · davon · dran · (?:…)?bild(?:es|er|ern)? · foto · …farbe · hintergrund · vordergrund · siehst du ·
       zu sehen`,
     edits: `mach · mache · füge · hinzu · entfern… · lösch… · ersetz… · änder… · tausch… · dreh… · spiegel… · schneid… · zoom… · heller · dunkler · größer ·
@@ -32,7 +32,7 @@ export const SESSION_LEXICON: Readonly<Record<string, PictureWords>> = {
   fr: {
     points: `ça · cela · ceci · dessus · dedans · (?:rends|fais|mets|change|tourne|transforme|colorie|dessine|décris|traduis|regarde)-l(?:e|a|es|ui) ·
       celle-ci · celui-ci · (?:image|photo|dessin|tableau|illustration)s? · couleur · arrière-plan · fond · vois-tu · tu vois · on voit · il porte ·
-      elle porte · c'est quoi · qui est-ce · le · la(?= (?:décrire|traduire|rendre)) · lui · y a-t-il(?= (?:dessus|dedans))`,
+      elle porte · c'est quoi · qui est-ce · lui · y a-t-il(?= (?:dessus|dedans))`,
     edits: `rends… · ajoute… · enlève… · retire… · supprime… · remplace… · change… · tourne… · transforme… · recadre… · éclairci… · assombri… · mets… · plus ·
       moins · sans · avec · encore · même · plutôt · noir et blanc · version · refais… · donne-lui · zoom…`,
     creates: String.raw`(?:dessine|peins|génère|crée|illustre|imagine)(?!-l)(?! (?:ça|encore)) ·

@@ -35,11 +35,26 @@ const patternsOf = (language: string): Patterns | undefined => {
 const SURE_FROM = 0.75;
 /** A longer text has a subject of its own. */
 const MAX_CHARS = 1000;
-const ASKS = /[?？؟]\s*$/u;
+const ASKS = /[?？؟]\s*$|^(?:describe|descri[bv]|décris|beschreib|beschrijf|opisz|опиши|صف|描述)/iu;
+/** Languages that short lines are taken for one another. */
+const NEIGHBOURS: Readonly<Record<string, string[]>> = {
+  pt: ['es'],
+  es: ['pt'],
+  gl: ['es', 'pt'],
+  ca: ['es'],
+  bg: ['ru'],
+  uk: ['ru'],
+  mk: ['ru'],
+  sr: ['ru'],
+  fa: ['ar'],
+  ur: ['ar'],
+  mr: ['hi'],
+  ne: ['hi'],
+};
 
 const wordsFor = (text: string): Patterns[] => {
   const { language, confidence } = detectLanguage(text);
-  const languages = confidence >= SURE_FROM || language === 'en' ? [language] : [language, 'en'];
+  const languages = confidence >= SURE_FROM && language in SESSION_LEXICON ? [language] : [...new Set([language, 'en', ...(NEIGHBOURS[language] ?? [])])];
   return languages.flatMap((name) => patternsOf(name) ?? []);
 };
 
@@ -54,6 +69,8 @@ export const pictureUse = (text: string, plain: Pick<Classification, 'label'>): 
   if (words.length === 0) return undefined;
   const says = (what: keyof PictureWords): boolean => words.some((patterns) => patterns[what].test(text));
   const seen = classify({ text, hasImage: true }).label;
-  if (plain.label === 'chat' && seen !== 'image') return says('points') && (seen === 'vision' || ASKS.test(text)) ? 'look' : undefined;
+  if (plain.label === 'chat' && (seen !== 'image' || (ASKS.test(text) && !says('edits')))) {
+    return says('points') && (seen === 'vision' || ASKS.test(text)) ? 'look' : undefined;
+  }
   return (says('points') || says('edits')) && !says('creates') ? 'edit' : undefined;
 };
