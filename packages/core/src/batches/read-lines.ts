@@ -1,8 +1,12 @@
+import { isUtf8 } from 'node:buffer';
 import { AppError } from '../errors.ts';
 import { MAX_LINE_BYTES } from './batch.ts';
 
-/** One line that is not blank. `number` counts every line of the source from 1; `offset` and `end` are its bytes there, `end` behind its line feed. */
-export type SourceLine = { number: number; offset: number; end: number; text: string };
+/**
+ * One line that is not blank. `number` counts every line of the source from 1; `offset` and `end` are its bytes there, `end` behind its line
+ * feed. When they are not UTF-8, some of `text` is not what was sent.
+ */
+export type SourceLine = { number: number; offset: number; end: number; text: string; isUtf8: boolean };
 
 const LINE_FEED = 0x0a;
 const BOM = '\ufeff';
@@ -28,6 +32,7 @@ export async function* readLines(source: AsyncIterable<Uint8Array>): AsyncGenera
         .toString('utf8')
         .replace(number === 1 ? BOM : '', '')
         .trim(),
+      isUtf8: isUtf8(bytes),
     };
     pieces = [];
     held = 0;
