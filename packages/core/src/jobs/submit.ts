@@ -10,7 +10,7 @@ import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
 import { parametersOf, pictureTask } from './catalog.ts';
 import { buildInput, keepPictures } from './input.ts';
-import type { EndpointName, JobRecord, JobSpec } from './job.ts';
+import type { EndpointName, JobInput, JobRecord, JobSpec } from './job.ts';
 import { decideType } from './route.ts';
 import { DEFAULT_PRIORITY, encodeSpec, previewOf } from './spec-line.ts';
 import { type Place, readJob } from './store.ts';
@@ -82,12 +82,17 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   return spec;
 };
 
-/** Moves an input that is too long for Redis into a blob of the job's own. */
-const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
+/** Whether it holds parts that are passed on as they came: a file among them may be a picture, and no record holds bytes (promise 6). */
+const holdsParts = ({ messages = [] }: JobInput): boolean =>
+  messages.some(({ content }) => Array.isArray(content) && content.some(({ type }) => type === 'other'));
+
+/** Moves an input that is too long for Redis, or may hold bytes, into a blob of the job's own. */
+const moveInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
+  const mayHoldBytes = spec.input !== undefined && holdsParts(spec.input);
   const line = encodeSpec(spec);
-  if (line.length <= INLINE_INPUT_BYTES) return line;
+  if (line.length <= INLINE_INPUT_BYTES && !mayHoldBytes) return line;
   const bytes = Buffer.from(JSON.stringify(spec.input));
-  if (bytes.length <= INLINE_INPUT_BYTES) return line;
+  if (bytes.length <= INLINE_INPUT_BYTES && !mayHoldBytes) return line;
   const blob = await saveBlob(deps, { tenant: spec.tenant, bytes, mediaType: 'application/json' });
   spec.ownedBlobIds.push(blob.id);
   spec.inputBlobId = blob.id;
@@ -106,7 +111,7 @@ const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, buil
   let reply: Awaited<ReturnType<Acceptor['accept']>>;
   try {
     spec = await build(ownedBlobIds);
-    const line = await moveLongInput(deps, spec);
+    const line = await moveInput(deps, spec);
     const { idempotencyKey, route, rawBody, place } = arrival;
     reply = await acceptor.accept({
       spec,
