@@ -9,7 +9,7 @@ import type { Deps } from '@fana/core/deps.ts';
 import { AppError, toAppError } from '@fana/core/errors.ts';
 import { newId } from '@fana/core/ids.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
-import { type Hold, type LeaseKeeper, unlessCancelled } from './leases.ts';
+import type { Hold, LeaseKeeper } from './leases.ts';
 import { persist } from './persist.ts';
 import { DONE, type MessageFate } from './run-end.ts';
 
@@ -83,7 +83,7 @@ const problemsOf = ({ stop, total, completed, failed, spec }: BatchRecord, isInp
 /** Writes the output files and ends the batch. */
 const finalize = async (deps: Deps, batch: BatchRecord, hold: Hold): Promise<void> => {
   // A cancel is why they are written, or comes too late for them; a lost lease or a shutdown ends the writing.
-  const files: BatchFiles = batch.total === 0 ? {} : await writeFiles(deps, batch, unlessCancelled(hold));
+  const files: BatchFiles = batch.total === 0 ? {} : await writeFiles(deps, batch, hold.unlessCancelled);
   const ending: Ending = { ...files, status: batch.stop ? END_OF[batch.stop] : 'completed', problems: problemsOf(batch, files.isInputGone ?? false) };
   const ended = await persist(hold, () => endBatch(deps, batch, hold.lease, ending));
   if (!ended) throw new AppError('lease_lost', 'The batch was taken over by another worker.');
