@@ -1,6 +1,7 @@
 import type { BatchEnd, BatchProblem, BatchRecord, BatchStop } from '@fana/core/batches/batch.ts';
 import { type Ending, endBatch } from '@fana/core/batches/finish.ts';
 import { feed } from '@fana/core/batches/messages.ts';
+import { LineTooLong } from '@fana/core/batches/read-lines.ts';
 import { claimStep, planBatch, readBatch, releaseStep } from '@fana/core/batches/store.ts';
 import { validateFile } from '@fana/core/batches/validate.ts';
 import { type BatchFiles, writeFiles } from '@fana/core/batches/write-files.ts';
@@ -53,9 +54,9 @@ const validate = async (deps: Deps, batch: BatchRecord, hold: Hold): Promise<Mes
   try {
     found = await validateFile(deps, batch.spec, await deps.blobs.stream(batch.spec.inputBlobId), hold.signal);
   } catch (thrown) {
-    const error = toAppError(thrown);
-    if (error.code !== 'not_found' && error.code !== 'payload_too_large') throw thrown;
-    await end([error.code === 'not_found' ? fileGone() : { code: 'line_too_long', message: error.message, line: null, param: null }]);
+    if (thrown instanceof LineTooLong) await end([{ code: 'line_too_long', message: thrown.message, line: thrown.line, param: null }]);
+    else if (toAppError(thrown).code === 'not_found') await end([fileGone()]);
+    else throw thrown;
     return DONE;
   }
   if (found.problems.length > 0) {

@@ -14,7 +14,7 @@ const BOM = '\ufeff';
 /**
  * The lines of a JSONL source that are not blank, one at a time. Lines end with LF or CRLF; a byte order mark at the beginning is passed
  * over. Of the source no more than one line and one piece are held.
- * @throws AppError `payload_too_large` for a line over 50 MB; what the source throws.
+ * @throws LineTooLong for a line over 50 MB; what the source throws.
  */
 export async function* readLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<SourceLine> {
   let pieces: Buffer[] = [];
@@ -55,7 +55,7 @@ export async function* readLines(source: AsyncIterable<Uint8Array>): AsyncGenera
       held += buffer.length - from;
     }
     read += buffer.length;
-    if (held > MAX_LINE_BYTES) throw new AppError('payload_too_large', `Line ${number + 1} is too long: at most ${MAX_LINE_BYTES} bytes.`, { param: 'line' });
+    if (held > MAX_LINE_BYTES) throw new LineTooLong(number + 1);
   }
   if (held > 0) {
     const line = take(read);
