@@ -4,6 +4,7 @@ import { incompleteReason } from '@fana/core/endpoints/response-output.ts';
 import type { AppError } from '@fana/core/errors.ts';
 import { type Ending, endJob } from '@fana/core/jobs/end.ts';
 import { type Attempt, type AttemptOutcome, deadlineMs, type JobRecord } from '@fana/core/jobs/job.ts';
+import { mayHoldBytes } from '@fana/core/jobs/long-texts.ts';
 import { releaseJob } from '@fana/core/jobs/store.ts';
 import type { Hold } from './leases.ts';
 import { persist } from './persist.ts';
@@ -26,7 +27,7 @@ export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessRe
   const { job, hold } = run;
   const fields: Record<string, string | number> = { usage: JSON.stringify(result.usage), served_by: JSON.stringify(result.servedBy) };
   const output = JSON.stringify(result.output);
-  if (output.length > INLINE_RESULT_BYTES) {
+  if (output.length > INLINE_RESULT_BYTES || mayHoldBytes(output)) {
     const blob = await persist(hold, () => saveBlob(deps, { tenant: job.spec.tenant, bytes: Buffer.from(output), mediaType: 'application/json' }));
     fields['output_blob'] = blob.id;
     // How many and how long, so that nobody reads megabytes to tell it.

@@ -1,7 +1,9 @@
 import { chatCompletions } from '@fana/core/endpoints/chat-completions.ts';
+import { imageGenerations } from '@fana/core/endpoints/image-generations.ts';
 import { responses } from '@fana/core/endpoints/responses.ts';
 import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
-import { readInput } from '@fana/core/jobs/long-texts.ts';
+import { readInput, readParameters } from '@fana/core/jobs/long-texts.ts';
+import { readJob } from '@fana/core/jobs/store.ts';
 import { submitCall } from '@fana/core/jobs/submit.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
@@ -31,4 +33,21 @@ test.each([
   const { job } = await submitCall(deps, createAcceptor(deps), submitter, call, { endpoint: endpoint.name, rawBody: '' });
   expect(JSON.stringify(await deps.redis.hgetall(`fana:job:${job.id}`))).not.toContain(BYTES);
   expect(JSON.stringify(await readInput(deps, { ...job.spec, input: undefined as never }))).toContain(BYTES);
+});
+
+const ownServer = { OPENAI_API_KEY: 'sk-test', OPENAI_BASE_URL: 'http://127.0.0.1:1/v1' };
+
+test.each([
+  ['a picture in a field that only a server of your own knows', { init_image: `data:image/png;base64,${BYTES}` }],
+  ['parameters of a megabyte', { init_images: [BYTES.repeat(25_000)] }],
+])('%s: no part of the record, and given to the provider all the same', async (_, fields) => {
+  const own = testDeps(redis.url, ownServer);
+  const call = await imageGenerations.parse(own, TENANT, { model: 'openai/own-image', prompt: 'a fox', ...fields });
+  const submitter = { tenant: TENANT, keyId: 'key_test', requestsPerMinute: 0 };
+  const { job } = await submitCall(own, createAcceptor(own), submitter, call, { endpoint: 'images.generations', rawBody: '' });
+  expect(JSON.stringify(await own.redis.hgetall(`fana:job:${job.id}`))).not.toContain(BYTES);
+  const read = await readJob(own.redis, job.id);
+  expect(read && (await readParameters(own, read.spec))).toEqual(fields);
+  expect(read?.spec.ownedBlobIds).toContain(read?.spec.parametersBlobId);
+  await own.close();
 });
