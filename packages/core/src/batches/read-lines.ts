@@ -8,6 +8,15 @@ import { MAX_LINE_BYTES } from './batch.ts';
  */
 export type SourceLine = { number: number; offset: number; end: number; text: string; isUtf8: boolean };
 
+/** A line that is longer than a request may be; `line` counts from 1. */
+export class LineTooLong extends AppError {
+  readonly line: number;
+  constructor(line: number) {
+    super('payload_too_large', `Line ${line} is too long: at most ${MAX_LINE_BYTES} bytes.`, { param: 'line' });
+    this.line = line;
+  }
+}
+
 const LINE_FEED = 0x0a;
 const BOM = '\ufeff';
 
