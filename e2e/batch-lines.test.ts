@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FastUpstream, startFastUpstream } from '@fana/testkit/fast-upstream.ts';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type BatchClient, chatLine, createBatchClient, lineOf, pictureLine } from './support/batch-client.ts';
 import { type Installation, startInstallation } from './support/installation.ts';
@@ -101,6 +102,23 @@ describe('what the lines of each endpoint come to', () => {
     expect(errors.get('failed').response.status_code).toBeGreaterThanOrEqual(500);
     expect(errors.get('refused').response).toMatchObject({ status_code: 400, body: { error: { message: expect.stringMatching(/\w/) } } });
     expect([upstream.calls.get('fail this'), upstream.calls.get('refuse this')]).toEqual([3, 1]);
+  });
+});
+
+describe('what Redis is told of lines that bring pictures', () => {
+  it('is everything but their bytes (promise 6)', async () => {
+    const bytes = Buffer.from('the bytes of a small picture').toString('base64');
+    const connection = new Redis(fana.redis.url);
+    const monitor = await connection.monitor();
+    const commands: string[] = [];
+    monitor.on('monitor', (_time: string, words: string[]) => commands.push(words.join(' ')));
+    const lines = [pictureLine('own', 'own a', { model: 'openai/own-image', init_image: `data:image/png;base64,${bytes}` })];
+    const done = await client.ended((await client.create(lines)).id);
+    monitor.disconnect();
+    connection.disconnect();
+    expect(done.request_counts).toEqual({ total: 1, completed: 1, failed: 0 });
+    expect(commands.some((command) => command.includes(done.id))).toBe(true);
+    expect(commands.filter((command) => command.includes(bytes))).toEqual([]);
   });
 });
 

@@ -129,6 +129,17 @@ describe('an Idempotency-Key', () => {
   });
 });
 
+describe('a body of retry_failed', () => {
+  it.each([
+    ['a field', '{"max_cost_usd":1}', 'max_cost_usd'],
+    ['no JSON', '{', 'body'],
+  ])('is a 400 when it has %s: nothing is passed over in silence', async (_, rawBody, param) => {
+    const batch = await client.ended((await client.create([pictureLine('a', 'retried')])).id);
+    const response = await fana.request(`/v1/batches/${batch.id}/retry_failed`, { rawBody, method: 'POST' });
+    expect([response.status, ((await response.json()) as { error: { param: string } }).error.param]).toEqual([400, param]);
+  });
+});
+
 describe('the list of batches', () => {
   it('has the newest first, in pages, through the SDK', async () => {
     const key = await newKey({ name: 'list', tenant: 'lister', scopes: ['jobs', 'files'] });

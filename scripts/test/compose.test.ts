@@ -66,6 +66,12 @@ describe('docker-compose.yml', () => {
     expect(worker.environment).toMatchObject(api.environment);
   });
 
+  it('passes on every setting but those that the image itself decides', () => {
+    const { worker } = compose.services;
+    const ofTheImage = ['PORT', 'HOST', 'FANA_DATA_DIR', 'FANA_BLOB_STORE'];
+    expect(new Set([...Object.keys(worker.environment), ...ofTheImage])).toEqual(new Set(SETTINGS));
+  });
+
   it('checks the health of every service', () => {
     for (const service of Object.values(compose.services)) expect(service.healthcheck).toBeDefined();
   });

@@ -6,17 +6,14 @@ import type { Redis } from 'ioredis';
 type StopReason = 'cancel' | 'deadline' | 'shutdown' | 'lost';
 
 /** The hold of this process on one run: its signal aborts once, for the first reason given. */
-export type Hold = { lease: string; signal: AbortSignal; reason: () => StopReason | undefined; stop: (reason: StopReason) => void; drop: () => void };
-
-/** Aborted when a hold is stopped for any reason but a cancel: what is under way then is to come to its end. */
-export const unlessCancelled = (hold: Hold): AbortSignal => {
-  const controller = new AbortController();
-  const hear = (): void => {
-    if (hold.reason() !== 'cancel') controller.abort(hold.signal.reason);
-  };
-  if (hold.signal.aborted) hear();
-  else hold.signal.addEventListener('abort', hear, { once: true });
-  return controller.signal;
+export type Hold = {
+  lease: string;
+  signal: AbortSignal;
+  /** Aborted by the first reason but a cancel, also after one: for what is to come to its end although it was cancelled. */
+  unlessCancelled: AbortSignal;
+  reason: () => StopReason | undefined;
+  stop: (reason: StopReason) => void;
+  drop: () => void;
 };
 
 /** The leases of one process. */
@@ -74,12 +71,15 @@ export const createLeaseKeeper = async (deps: Pick<Deps, 'redis' | 'logger'>, su
   return {
     hold(id, lease) {
       const controller = new AbortController();
+      const unlessCancelled = new AbortController();
       let reason: StopReason | undefined;
       const hold: Hold = {
         lease,
         signal: controller.signal,
+        unlessCancelled: unlessCancelled.signal,
         reason: () => reason,
         stop(why) {
+          if (why !== 'cancel') unlessCancelled.abort(new Error(`stopped: ${why}`));
           if (reason) return;
           reason = why;
           controller.abort(new Error(`stopped: ${why}`));

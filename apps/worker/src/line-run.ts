@@ -66,17 +66,15 @@ const lineJob = ({ held, line, parsed }: Line, nowMs: number): JobRecord => {
   };
 };
 
-/** Writes the call down before it is made. @throws LineStop, AppError `attempts_exhausted`. */
+/** Calls under way may use up the cost cap: there may be room for this one when they have ended. */
+class NoRoomYet extends Error {}
+
+/** Writes the call down before it is made. @throws LineStop, NoRoomYet, AppError `attempts_exhausted`. */
 const begin = async (deps: Deps, { held, line }: Line): Promise<void> => {
-  const untilMs = performance.now() + MAX_ROOM_MS;
-  for (;;) {
-    const begun = await beginLine(deps, line, held.batch.spec.maxCostUsd);
-    if (begun === 'begun') return;
-    if (begun === 'spent') throw new AppError('attempts_exhausted', 'Every call of this line failed.');
-    if (begun !== 'wait') throw new LineStop(begun);
-    if (performance.now() > untilMs || held.stopping.aborted) throw new LineStop('wait', MAX_ROOM_MS);
-    await sleep(ROOM_EVERY_MS);
-  }
+  const begun = await beginLine(deps, line, held.batch.spec.maxCostUsd);
+  if (begun === 'wait') throw new NoRoomYet();
+  if (begun === 'spent') throw new AppError('attempts_exhausted', 'Every call of this line failed.');
+  if (begun !== 'begun') throw new LineStop(begun);
 };
 
 /** What a processor is given for a line, and whether its last call is open in the ledger or was answered. */
@@ -90,7 +88,7 @@ export const lineRun = (deps: Deps, one: Line): LineRun => {
   let isOpen = false;
   let isAnswered = false;
 
-  const callOne = async <T>(target: Target, make: (target: Target, options: CallOptions) => Promise<T>): Promise<T> => {
+  const callInTurn = <T>(target: Target, make: (target: Target, options: CallOptions) => Promise<T>): Promise<T> => {
     const wanted = { provider: target.provider.name, model: target.model, class: 'batch', images, maxWaitMs: MAX_TURN_MS, signal: held.stopping } as const;
     return paced(deps.pacer, wanted, async (options) => {
       if (held.stopping.aborted) throw new LineStop(held.hold.reason() === 'cancel' ? 'stopped' : 'wait');
@@ -100,6 +98,20 @@ export const lineRun = (deps: Deps, one: Line): LineRun => {
       isAnswered = true;
       return result;
     });
+  };
+
+  /** Room under the cap is waited for without a turn at the provider, which others can use meanwhile. */
+  const callOne = async <T>(target: Target, make: (target: Target, options: CallOptions) => Promise<T>): Promise<T> => {
+    const untilMs = performance.now() + MAX_ROOM_MS;
+    for (;;) {
+      try {
+        return await callInTurn(target, make);
+      } catch (thrown) {
+        if (!(thrown instanceof NoRoomYet)) throw thrown;
+        if (performance.now() > untilMs || held.stopping.aborted) throw new LineStop('wait', MAX_ROOM_MS);
+        await sleep(ROOM_EVERY_MS);
+      }
+    }
   };
 
   const callFirst: Run['call'] = async (targets, make) => {

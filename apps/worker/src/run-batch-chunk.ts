@@ -9,7 +9,7 @@ import { newId } from '@fana/core/ids.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
 import type { LimitFunction } from 'p-limit';
 import { chunkHoldId } from './batch-leases.ts';
-import { type Hold, type LeaseKeeper, unlessCancelled } from './leases.ts';
+import type { Hold, LeaseKeeper } from './leases.ts';
 import { persist } from './persist.ts';
 import { DONE, type MessageFate } from './run-end.ts';
 import { type LineEnd, runLine } from './run-line.ts';
@@ -51,7 +51,7 @@ export const runBatchChunk = async (deps: Deps, world: ChunkWorld, { id, run: ch
   if (claim.kind === 'leased') return { againInMs: Math.max(100, claim.untilMs - deps.now() + 50), place: 'first' };
   const hold = world.keeper.hold(chunkHoldId(id, chunk), lease);
   if (claim.isStopped) hold.stop('cancel');
-  const held: HeldChunk = { batch, chunk, hold, stopping: AbortSignal.any([hold.signal, world.intake]), calls: unlessCancelled(hold) };
+  const held: HeldChunk = { batch, chunk, hold, stopping: AbortSignal.any([hold.signal, world.intake]), calls: hold.unlessCancelled };
   try {
     return await runHeld(deps, world, held, claim.states);
   } finally {

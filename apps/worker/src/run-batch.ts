@@ -1,6 +1,7 @@
 import type { BatchEnd, BatchProblem, BatchRecord, BatchStop } from '@fana/core/batches/batch.ts';
 import { type Ending, endBatch } from '@fana/core/batches/finish.ts';
 import { feed } from '@fana/core/batches/messages.ts';
+import { LineTooLong } from '@fana/core/batches/read-lines.ts';
 import { claimStep, planBatch, readBatch, releaseStep } from '@fana/core/batches/store.ts';
 import { validateFile } from '@fana/core/batches/validate.ts';
 import { type BatchFiles, writeFiles } from '@fana/core/batches/write-files.ts';
@@ -9,7 +10,7 @@ import type { Deps } from '@fana/core/deps.ts';
 import { AppError, toAppError } from '@fana/core/errors.ts';
 import { newId } from '@fana/core/ids.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
-import { type Hold, type LeaseKeeper, unlessCancelled } from './leases.ts';
+import type { Hold, LeaseKeeper } from './leases.ts';
 import { persist } from './persist.ts';
 import { DONE, type MessageFate } from './run-end.ts';
 
@@ -53,9 +54,9 @@ const validate = async (deps: Deps, batch: BatchRecord, hold: Hold): Promise<Mes
   try {
     found = await validateFile(deps, batch.spec, await deps.blobs.stream(batch.spec.inputBlobId), hold.signal);
   } catch (thrown) {
-    const error = toAppError(thrown);
-    if (error.code !== 'not_found' && error.code !== 'payload_too_large') throw thrown;
-    await end([error.code === 'not_found' ? fileGone() : { code: 'line_too_long', message: error.message, line: null, param: null }]);
+    if (thrown instanceof LineTooLong) await end([{ code: 'line_too_long', message: thrown.message, line: thrown.line, param: null }]);
+    else if (toAppError(thrown).code === 'not_found') await end([fileGone()]);
+    else throw thrown;
     return DONE;
   }
   if (found.problems.length > 0) {
@@ -83,7 +84,7 @@ const problemsOf = ({ stop, total, completed, failed, spec }: BatchRecord, isInp
 /** Writes the output files and ends the batch. */
 const finalize = async (deps: Deps, batch: BatchRecord, hold: Hold): Promise<void> => {
   // A cancel is why they are written, or comes too late for them; a lost lease or a shutdown ends the writing.
-  const files: BatchFiles = batch.total === 0 ? {} : await writeFiles(deps, batch, unlessCancelled(hold));
+  const files: BatchFiles = batch.total === 0 ? {} : await writeFiles(deps, batch, hold.unlessCancelled);
   const ending: Ending = { ...files, status: batch.stop ? END_OF[batch.stop] : 'completed', problems: problemsOf(batch, files.isInputGone ?? false) };
   const ended = await persist(hold, () => endBatch(deps, batch, hold.lease, ending));
   if (!ended) throw new AppError('lease_lost', 'The batch was taken over by another worker.');

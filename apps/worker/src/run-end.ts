@@ -4,6 +4,7 @@ import { incompleteReason } from '@fana/core/endpoints/response-output.ts';
 import type { AppError } from '@fana/core/errors.ts';
 import { type Ending, endJob } from '@fana/core/jobs/end.ts';
 import { type Attempt, type AttemptOutcome, deadlineMs, type JobError, type JobRecord } from '@fana/core/jobs/job.ts';
+import { mayHoldBytes } from '@fana/core/jobs/long-texts.ts';
 import { type FinishReply, releaseJob } from '@fana/core/jobs/store.ts';
 import { failDocument } from '@fana/core/retrieval/manage-documents.ts';
 import type { Hold } from './leases.ts';
@@ -29,7 +30,7 @@ export const completeRun = async (deps: Deps, run: ClaimedRun, result: ProcessRe
   const turn: Ending['turn'] = { ...result.turn };
   const fields: Record<string, string | number> = { usage: JSON.stringify(result.usage), served_by: JSON.stringify(result.servedBy) };
   const output = JSON.stringify(result.output);
-  if (output.length > INLINE_RESULT_BYTES) {
+  if (output.length > INLINE_RESULT_BYTES || mayHoldBytes(output)) {
     const blob = await persist(hold, () => saveBlob(deps, { tenant: job.spec.tenant, bytes: Buffer.from(output), mediaType: 'application/json' }));
     fields['output_blob'] = blob.id;
     turn.outputBlobId = blob.id;

@@ -4,7 +4,7 @@ import { newId } from '@fana/core/ids.ts';
 import type { Ending } from '@fana/core/jobs/end.ts';
 import { type Attempt, countedAttempts, deadlineMs, type JobError, type JobRecord, MAX_ATTEMPTS } from '@fana/core/jobs/job.ts';
 import { keptPictures } from '@fana/core/jobs/kept-pictures.ts';
-import { readInput } from '@fana/core/jobs/long-texts.ts';
+import { readInput, readParameters } from '@fana/core/jobs/long-texts.ts';
 import { beginAttempt, claimJob, settleAttempt } from '@fana/core/jobs/store.ts';
 import { paced } from '@fana/core/providers/pacing/paced.ts';
 import type { CallOptions, Target } from '@fana/core/providers/provider.ts';
@@ -52,6 +52,7 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
   const output = createOutputStream(deps.redis, job.id, hold.lease, () => hold.stop('lost'));
   try {
     const input = await readInput(deps, job.spec);
+    job.spec.parameters = await readParameters(deps, job.spec);
     const detected = detectLanguage(input.text);
     job.language = detected.language;
     const session = await openSession(deps, claimed, input, detected);

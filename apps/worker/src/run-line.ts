@@ -9,6 +9,7 @@ import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { endpointError } from '@fana/core/endpoints/error.ts';
 import { type AppError, ERRORS, toAppError } from '@fana/core/errors.ts';
+import { mayHoldBytes } from '@fana/core/jobs/long-texts.ts';
 import { LineStop, lineRun } from './line-run.ts';
 import { persist, storePaid } from './persist.ts';
 import { PROCESSORS } from './processors/index.ts';
@@ -131,7 +132,7 @@ const INLINE_RESULT_BYTES = 32_768;
 
 const toResult = async (deps: Deps, one: Line, finished: FinishedLine): Promise<LineResult> => {
   const text = JSON.stringify(finished);
-  if (text.length <= INLINE_RESULT_BYTES) return { ...place(one), kind: 'completed', finished };
+  if (text.length <= INLINE_RESULT_BYTES && !mayHoldBytes(text)) return { ...place(one), kind: 'completed', finished };
   const { batch, hold } = one.held;
   const save = (): Promise<BlobRecord> => saveBlob(deps, { tenant: batch.spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' });
   try {

@@ -22,8 +22,8 @@ export type Workers = {
 /** What keeps the leases of this process. */
 export type Keepers = { jobs: LeaseKeeper; batches: LeaseKeeper };
 
-/** A chunk brings 64 lines, which share the slots of the process: so many chunks that a slow one does not leave slots empty. */
-const chunksAtOnce = (lines: number): number => Math.max(2, Math.ceil(lines / 16));
+/** A chunk brings 64 lines, which share the slots of the process: so many chunks that a few small or slow ones leave none of them empty. */
+const chunksAtOnce = (lines: number): number => Math.max(2, Math.ceil(lines / 4));
 /** Steps of whole batches (reading a file, writing files) at once: they are bound by one core. */
 const STEPS_AT_ONCE = 2;
 

@@ -12,7 +12,7 @@ import {
   readBatch,
   settleLine,
 } from '@fana/core/batches/store.ts';
-import { saveBlob } from '@fana/core/blobs/store.ts';
+import { removeBlobs, saveBlob } from '@fana/core/blobs/store.ts';
 import { newId } from '@fana/core/ids.ts';
 import { startRedis, type TestRedis } from '@fana/testkit/redis.ts';
 import { type TestDeps, testDeps } from '@fana/testkit/test-deps.ts';
@@ -111,4 +111,24 @@ test('a page ends before a line that has ended and was not seen yet', async () =
   await worker.redis.rpush(`fana:batch:${batch.id}:results:0`, second);
   expect([first, second, third].map((text) => Number.parseInt(text, 10))).toEqual([1, 2, 3]);
   expect((await listResults(api, batch, { limit: 10, after: page.results[0]?.id })).results.map(({ custom_id }) => custom_id)).toEqual(['id-1', 'id-2']);
+});
+
+test('a picture that is gone does not keep the other results of its page from anybody', async () => {
+  const batch = await planned();
+  await claimChunk(worker, batch, 0, 'worker');
+  for (const line of [0, 1, 2]) {
+    const picture = await saveBlob(worker, { tenant: TENANT, bytes: Buffer.from(`picture ${line}`), mediaType: 'image/png' });
+    const image = { blobId: picture.id, mediaType: 'image/png', width: 1, height: 1, bytes: 9, sha256: 'x', expiresMs: Date.now() + 60_000 };
+    const spec = { model: 'gpt-image-2', type: 'image', parameters: {}, metadata: {}, echo: { response_format: 'b64_json' } };
+    const finished = { createdMs: 1, finishedMs: 2, warnings: [], spec, output: { kind: 'images', images: [image] } };
+    const result = JSON.stringify({ line, customId: `id-${line}`, kind: 'completed', finished });
+    await settleLine(worker, { batchId: batch.id, chunk: 0, lease: 'worker', line }, { isFailed: false, result });
+    if (line === 1) await removeBlobs(worker, [picture.id]);
+  }
+  const { results } = await listResults(api, batch, { limit: 10 });
+  expect(results).toMatchObject([
+    { custom_id: 'id-0', response: { status_code: 200, body: { data: [{ b64_json: Buffer.from('picture 0').toString('base64') }] } }, error: null },
+    { custom_id: 'id-1', response: null, error: { code: 'result_deleted' } },
+    { custom_id: 'id-2', response: { status_code: 200 }, error: null },
+  ]);
 });

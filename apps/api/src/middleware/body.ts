@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { AppError } from '@fana/core/errors.ts';
+import { MAX_NESTING, tooDeepField } from '@fana/core/nesting.ts';
 import type { Context } from 'hono';
-import { jsonProblem, MAX_NESTING, tooDeepField } from './json-text.ts';
+import { jsonProblem } from './json-text.ts';
 
 /** `raw` is the text the idempotency fingerprint is taken of; `body` is a JSON object. */
 export type JsonBody = { raw: string; body: Record<string, unknown> };

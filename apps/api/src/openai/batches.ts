@@ -10,16 +10,19 @@ import { AppError } from '@fana/core/errors.ts';
 import { isId, newId } from '@fana/core/ids.ts';
 import { parseWith } from '@fana/core/parse.ts';
 import { type Context, Hono } from 'hono';
+import { z } from 'zod';
 import type { ApiDeps } from '../api-deps.ts';
 import type { Environment } from '../environment.ts';
 import { listPage, listQuery } from '../list-page.ts';
 import { allowOnly } from '../method-not-allowed.ts';
 import { authenticate } from '../middleware/authenticate.ts';
-import { readJson } from '../middleware/body.ts';
+import { readJson, readOptionalJson } from '../middleware/body.ts';
 import { createOnce } from '../middleware/idempotency.ts';
 import { limits } from '../middleware/limits.ts';
 
 const MAX_BODY_BYTES = 1_000_000;
+/** The lines that are retried keep everything but their key from their batch. */
+const noFields = z.strictObject({});
 
 const notFound = (id: string): never => {
   throw new AppError('not_found', `There is no batch ${id.slice(0, 100)}.`);
@@ -75,6 +78,7 @@ export const batchRoutes = (deps: ApiDeps): Hono<Environment> => {
   });
   routes.post('/:id/retry_failed', limits(deps), async (c) => {
     const batch = await ownBatch(deps, c);
+    parseWith(noFields, (await readOptionalJson(c, MAX_BODY_BYTES)).body);
     return make(deps, c, 'batches-retry', batch.id, (id) => retryFailed(deps, batch, c.var.caller, id));
   });
 

@@ -3,6 +3,7 @@ import type { Deps } from '../deps.ts';
 import { checkCall, type Endpoint, type EndpointCall } from '../endpoints/endpoint.ts';
 import { type BatchEndpointName, ENDPOINTS } from '../endpoints/table.ts';
 import { AppError } from '../errors.ts';
+import { MAX_NESTING, tooDeepField } from '../nesting.ts';
 
 /** Why a line cannot run, in the form of OpenAI's batch errors. */
 export class LineProblem extends Error {
@@ -24,6 +25,9 @@ const MAX_CUSTOM_ID_CHARS = 512;
 const customIdSchema = z.string().min(1).max(MAX_CUSTOM_ID_CHARS);
 
 const parseJson = (text: string): Record<string, unknown> => {
+  // A body may be nested as deep as on its route; the line is one more around it.
+  const deep = tooDeepField(text, MAX_NESTING + 1);
+  if (deep !== undefined) throw new LineProblem('invalid_request', `${deep}: brackets may be nested ${MAX_NESTING} deep at most.`, deep);
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -35,5 +35,5 @@ test('an empty source has no lines', async () => {
 
 test('a line over 50 MB is refused while it is read', async () => {
   const piece = Buffer.alloc(1024 * 1024, 'x');
-  await expect(read(Array.from({ length: 52 }, () => piece))).rejects.toMatchObject({ code: 'payload_too_large' });
+  await expect(read(Array.from({ length: 52 }, () => piece))).rejects.toMatchObject({ code: 'payload_too_large', line: 1 });
 });

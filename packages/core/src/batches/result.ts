@@ -1,6 +1,7 @@
 import type { Finished, PresentDeps } from '../endpoints/endpoint.ts';
 import type { EndpointError } from '../endpoints/error.ts';
 import { type BatchEndpointName, ENDPOINTS } from '../endpoints/table.ts';
+import { AppError } from '../errors.ts';
 
 /** A completed line, as far as its reply tells of it. */
 export type FinishedLine = Omit<Finished, 'id' | 'spec'> & { spec: Omit<Finished['spec'], 'tenant'> };
@@ -69,4 +70,15 @@ export const presentResult = async (deps: PresentDeps, batch: Batch, { number, r
     spec: { ...finished.spec, tenant: batch.spec.tenant },
   });
   return { ...view, response: { status_code: 200, request_id: requestId, body }, error: null };
+};
+
+/** As `presentResult`; a line whose picture is gone says so. One that was deleted must not keep the others from their file or page. */
+export const presentLasting = async (deps: PresentDeps, batch: Batch, { number, result }: NumberedResult): Promise<ResultView> => {
+  try {
+    return await presentResult(deps, batch, { number, result });
+  } catch (thrown) {
+    if (!(thrown instanceof AppError) || thrown.code !== 'not_found') throw thrown;
+    const error = { code: 'result_deleted', message: 'The line was completed, but what it made has been deleted since.' };
+    return presentResult(deps, batch, { number, result: { line: result.line, customId: result.customId, kind: 'ended', error } });
+  }
 };

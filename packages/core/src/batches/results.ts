@@ -1,7 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { AppError } from '../errors.ts';
 import { type BatchRecord, isEnded } from './batch.ts';
-import { decodeResult, type NumberedResult, numberOfLineId, presentResult, type ResultView } from './result.ts';
+import { decodeResult, type NumberedResult, numberOfLineId, presentLasting, type ResultView } from './result.ts';
 import { manyChunkResults, pendingChunks, readParts } from './store.ts';
 
 /** The results of one part, in the order in which its lines ended. */
@@ -37,6 +37,6 @@ export const listResults = async (
   // asks for what lies behind the cursor again.
   const ordered: NumberedResult[] = [];
   for (let next = found.get(from + 1); next; next = found.get(next.number + 1)) ordered.push(next);
-  const results = await Promise.all(ordered.slice(0, limit).map((one) => presentResult(deps, batch, one)));
+  const results = await Promise.all(ordered.slice(0, limit).map((one) => presentLasting(deps, batch, one)));
   return { results, hasMore: results.length > 0 && found.size > results.length };
 };

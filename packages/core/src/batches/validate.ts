@@ -15,7 +15,8 @@ export type Validation = { problems: BatchProblem[]; total: number; offsets: num
 
 type Reading = { deps: Pick<Deps, 'providers' | 'redis' | 'blobs' | 'config' | 'now'>; spec: BatchSpec; customIds: Set<string>; models: Set<string> };
 
-const check = async ({ deps, spec, customIds, models }: Reading, { text }: SourceLine): Promise<BatchLine> => {
+const check = async ({ deps, spec, customIds, models }: Reading, { text, isUtf8 }: SourceLine): Promise<BatchLine> => {
+  if (!isUtf8) throw new LineProblem('invalid_json_line', 'This line is not UTF-8.');
   const line = await parseLine(deps, text, spec);
   if (customIds.has(line.customId))
     throw new LineProblem('duplicate_custom_id', `custom_id ${JSON.stringify(line.customId.slice(0, 100))} was used before.`, 'custom_id');

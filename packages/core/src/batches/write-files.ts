@@ -1,12 +1,11 @@
 import { Readable } from 'node:stream';
 import { findBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
-import { AppError } from '../errors.ts';
 import { saveFile } from '../files/store.ts';
 import { derivedId } from '../ids.ts';
 import type { BatchRecord, BatchStop } from './batch.ts';
 import { customIdOf, readAllLines } from './chunk-lines.ts';
-import { isCompleted, type NumberedResult, presentResult, type ResultView } from './result.ts';
+import { isCompleted, type NumberedResult, presentLasting, presentResult } from './result.ts';
 import { readPart } from './results.ts';
 import { hasBit, readLineBits, readParts } from './store.ts';
 
@@ -20,22 +19,11 @@ const NOT_BEGUN: Record<BatchStop, { code: string; message: string }> = {
   input_gone: { code: 'input_file_deleted', message: 'The input file was deleted before this line was begun.' },
 };
 
-const view = async (deps: FileDeps, batch: BatchRecord, result: NumberedResult): Promise<ResultView> => {
-  try {
-    return await presentResult(deps, batch, result);
-  } catch (thrown) {
-    // One picture that was deleted meanwhile must not keep the others from their file.
-    if (!(thrown instanceof AppError) || thrown.code !== 'not_found') throw thrown;
-    const error = { code: 'result_deleted', message: 'The line was completed, but what it made has been deleted since.' };
-    return presentResult(deps, batch, { number: result.number, result: { line: result.result.line, customId: result.result.customId, kind: 'ended', error } });
-  }
-};
-
 async function* endedLines(deps: FileDeps, batch: BatchRecord, wanted: 'completed' | 'failed'): AsyncGenerator<Buffer> {
   for (const { blobId } of await readParts(deps, batch.id)) {
     for (const one of await readPart(deps, blobId)) {
       if (isCompleted(one.result) !== (wanted === 'completed')) continue;
-      yield Buffer.from(`${JSON.stringify(await view(deps, batch, one))}\n`);
+      yield Buffer.from(`${JSON.stringify(await presentLasting(deps, batch, one))}\n`);
     }
   }
 }

@@ -24,7 +24,9 @@ export type EndpointCall = {
 
 /** A finished job, or a finished line of a batch, as far as its reply tells of it. */
 export type Finished = Pick<JobRecord, 'id' | 'createdMs' | 'finishedMs' | 'usage' | 'servedBy' | 'warnings'> & {
-  spec: Pick<JobSpec, 'tenant' | 'model' | 'type' | 'parameters' | 'metadata' | 'input' | 'inputBlobId'> & { echo?: Record<string, unknown> };
+  spec: Pick<JobSpec, 'tenant' | 'model' | 'type' | 'parameters' | 'parametersBlobId' | 'metadata' | 'input' | 'inputBlobId'> & {
+    echo?: Record<string, unknown>;
+  };
   output: JobOutput;
 };
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { signedBlobUrl } from '../blobs/signed-url.ts';
 import { AppError } from '../errors.ts';
 import type { ImageOutput, StoredImage, Usage } from '../jobs/job.ts';
+import { readParameters } from '../jobs/long-texts.ts';
 import type { EndpointCall, Finished, PresentDeps } from './endpoint.ts';
 import { withoutNulls } from './without-nulls.ts';
 
@@ -69,10 +70,10 @@ const presentUsage = ({ inputTokens, outputTokens, imageInputTokens = 0, imageOu
 const chosen = (value: unknown): string | undefined => (typeof value === 'string' && value !== 'auto' ? value : undefined);
 
 /** What GPT image models tell of the pictures they made, as far as it is known: what they said, what the stored bytes are, what was asked for. */
-const presentFacts = ({ output, spec }: Finished): Record<string, unknown> => {
+const presentFacts = async (deps: PresentDeps, { output, spec }: Finished): Promise<Record<string, unknown>> => {
   const { images, background, quality } = output as ImageOutput;
   const [first] = images;
-  const { parameters } = spec;
+  const parameters = await readParameters(deps, spec);
   const facts = {
     background: background ?? chosen(parameters['background']),
     output_format: first?.mediaType.replace('image/', ''),
@@ -93,7 +94,7 @@ export const presentImages = async (deps: PresentDeps, finished: Finished): Prom
   return {
     created: Math.floor((finished.finishedMs ?? finished.createdMs) / 1000),
     data,
-    ...(!isDalle && presentFacts(finished)),
+    ...(!isDalle && (await presentFacts(deps, finished))),
     ...presentUsage(finished.usage ?? {}),
   };
 };

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import { renameId } from '../ids.ts';
 import type { JobError, JobOutput, JobRecord, JobStatus, Usage } from '../jobs/job.ts';
-import { readInput } from '../jobs/long-texts.ts';
+import { readInput, readParameters } from '../jobs/long-texts.ts';
 import type { Finished, PresentDeps } from './endpoint.ts';
 import { incompleteReason, outputItems } from './response-output.ts';
 import { tellParameters } from './response-parameters.ts';
@@ -81,6 +81,6 @@ export const presentResponse = async (deps: PresentDeps, job: ResponseJob): Prom
     access_programs: null,
     ...(job.usage && { usage: tellUsage(job.usage) }),
     metadata: spec.metadata,
-    ...tellParameters(spec.parameters),
+    ...tellParameters(await readParameters(deps, spec)),
   };
 };

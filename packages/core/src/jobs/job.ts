@@ -81,7 +81,10 @@ export type JobEventType = `job.${TerminalStatus}`;
 /** One for each terminal status. */
 export const END_EVENTS = TERMINAL_STATUSES.map((status): JobEventType => `job.${status}`);
 
-/** What does not change after acceptance: one JSON field of the record. Inputs over 8 kB live in a blob (`inputBlobId`). */
+/**
+ * What does not change after acceptance: one JSON field of the record. Inputs and parameters that are over 8 kB, or may hold
+ * bytes, live in blobs (`inputBlobId`, `parametersBlobId`).
+ */
 export type JobSpec = {
   tenant: string;
   keyId: string;
@@ -92,7 +95,9 @@ export type JobSpec = {
   input?: JobInput;
   inputBlobId?: string;
   inputPreview: string;
+  /** Empty in a record that was read while they are in `parametersBlobId`. */
   parameters: Record<string, unknown>;
+  parametersBlobId?: string;
   system: { source: 'installation' | 'key' | 'session' | 'job'; text?: string };
   urls: { url: string; kind: UrlKind }[];
   warnings: string[];

@@ -19,17 +19,18 @@ type Line = Pick<JobSpec, 'tenant' | 'keyId' | 'type' | 'trigger' | 'model'> &
 
 const filled = (value: object): boolean => Object.keys(value).length > 0;
 
-/** The `spec` field of a record. `long`: the input is in its blob, the preview stays. */
-export const encodeSpec = (spec: JobSpec, long = false): string => {
+/** The `spec` field of a record. Of an input that is in its blob the preview stays, of such parameters nothing. */
+export const encodeSpec = (spec: JobSpec): string => {
   const { tenant, keyId, type, trigger, model, input } = spec;
   const line: Line = { tenant, keyId, type, trigger, model };
-  if (long || !input) line.inputPreview = spec.inputPreview;
+  if (spec.inputBlobId !== undefined || !input) line.inputPreview = spec.inputPreview;
   else {
     const { text, images, ...other } = input;
     line.input = { text, ...(images.length > 0 && { images }), ...other };
   }
   if (spec.inputBlobId !== undefined) line.inputBlobId = spec.inputBlobId;
-  if (filled(spec.parameters)) line.parameters = spec.parameters;
+  if (spec.parametersBlobId !== undefined) line.parametersBlobId = spec.parametersBlobId;
+  else if (filled(spec.parameters)) line.parameters = spec.parameters;
   if (spec.system.source !== 'installation') line.system = spec.system;
   if (spec.urls.length > 0) line.urls = spec.urls;
   if (spec.warnings.length > 0) line.warnings = spec.warnings;

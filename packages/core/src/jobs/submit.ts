@@ -12,7 +12,8 @@ import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
 import { parametersOf, pictureTask } from './catalog.ts';
 import { buildInput, keepPictures } from './input.ts';
-import type { EndpointName, JobRecord, JobSpec } from './job.ts';
+import type { EndpointName, JobInput, JobRecord, JobSpec } from './job.ts';
+import { mayHoldBytes } from './long-texts.ts';
 import { decideType } from './route.ts';
 import { DEFAULT_PRIORITY, encodeSpec, previewOf } from './spec-line.ts';
 import { type Place, readJob } from './store.ts';
@@ -25,8 +26,8 @@ export type SubmitOptions = { idempotencyKey?: string | undefined; rawBody: stri
 /** `limit` is set when the key has a limit of requests per minute. */
 export type SubmitResult = { job: JobRecord; replayed: boolean; limit?: { remaining: number; resetSeconds: number } };
 
-/** Inputs longer than this live in the blob store. */
-const INLINE_INPUT_BYTES = 8192;
+/** Inputs and parameters longer than this live in the blob store. */
+const INLINE_BYTES = 8192;
 
 /** 132 bits of SHA-256 are enough to tell a tenant's keys and bodies apart. */
 const digest = (text: string): string => hash('sha256', text, 'base64url').slice(0, 22);
@@ -96,16 +97,27 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
 const showsPicture = ({ type, input, urls }: JobSpec): boolean =>
   type === 'image' || type === 'vision' || (input?.images ?? []).length > 0 || urls.some(({ kind }) => kind === 'image');
 
-/** Moves an input that is too long for Redis into a blob of the job's own. */
-const moveLongInput = async (deps: Deps, spec: JobSpec): Promise<string> => {
+const belongsInBlob = (text: string): boolean => mayHoldBytes(text) || Buffer.byteLength(text) > INLINE_BYTES;
+
+/** Parts that are passed on as they came: a file among them may be a picture, in base64 alone. */
+const holdsParts = ({ messages = [] }: JobInput): boolean =>
+  messages.some(({ content }) => Array.isArray(content) && content.some(({ type }) => type === 'other'));
+
+/** Moves what belongs in no record into blobs of the job's own; returns the line of the record. */
+const moveTexts = async (deps: Deps, spec: JobSpec): Promise<string> => {
+  const hasParts = spec.input !== undefined && holdsParts(spec.input);
   const line = encodeSpec(spec);
-  if (line.length <= INLINE_INPUT_BYTES) return line;
-  const bytes = Buffer.from(JSON.stringify(spec.input));
-  if (bytes.length <= INLINE_INPUT_BYTES) return line;
-  const blob = await saveBlob(deps, { tenant: spec.tenant, bytes, mediaType: 'application/json' });
-  spec.ownedBlobIds.push(blob.id);
-  spec.inputBlobId = blob.id;
-  return encodeSpec(spec, true);
+  if (!hasParts && !belongsInBlob(line)) return line;
+  const keep = async (text: string): Promise<string> => {
+    const { id } = await saveBlob(deps, { tenant: spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' });
+    spec.ownedBlobIds.push(id);
+    return id;
+  };
+  const input = JSON.stringify(spec.input);
+  if (hasParts || belongsInBlob(input)) spec.inputBlobId = await keep(input);
+  const parameters = JSON.stringify(spec.parameters);
+  if (belongsInBlob(parameters)) spec.parametersBlobId = await keep(parameters);
+  return encodeSpec(spec);
 };
 
 type Build = (ownedBlobIds: string[]) => Promise<JobSpec>;
@@ -121,7 +133,7 @@ const accept = async (deps: Deps, acceptor: Acceptor, submitter: Submitter, buil
   let reply: Awaited<ReturnType<Acceptor['accept']>>;
   try {
     spec = await build(ownedBlobIds);
-    const line = await moveLongInput(deps, spec);
+    const line = await moveTexts(deps, spec);
     const { idempotencyKey, route, rawBody, place } = arrival;
     reply = await acceptor.accept({
       spec,
