@@ -64,7 +64,7 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
       signal: hold.signal,
       emit: output.write,
       call: caller(deps, claimed, output),
-      settle: () => settleOpen(deps, claimed, 'completed'),
+      settle: (error) => settleOpen(deps, claimed, error ? 'failed' : 'completed', error),
       persist: (step) => persist(hold, step),
     };
     const result = await PROCESSORS[job.spec.type](deps, run);
