@@ -159,7 +159,7 @@ describe('the window', () => {
     answer = () => 'word '.repeat(200).trim();
     for (let at = 0; at < 10; at++) await say(session, `question ${at}`, { type: 'chat' });
     answer = ({ messages }) => {
-      if (messages.length > 6)
+      if (messages.length > 10)
         throw new AppError('context_too_long', 'Request too large for gpt-4o: Limit 2000', { provider: { outcome: 'known', status: 429 } });
       return 'fine';
     };
