@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { getDocumentProxy } from 'unpdf';
 import type { Extract, ExtractLimits } from './extractor.ts';
+import { textOfItems } from './pdf-lines.ts';
 import { tidyText } from './tidy-text.ts';
 import { unreadable } from './unreadable.ts';
 
@@ -24,7 +25,7 @@ const readPage = async (pdf: Pdf, number: number): Promise<string> => {
   const page = await pdf.getPage(number);
   const { items } = await page.getTextContent();
   page.cleanup();
-  return tidyText(items.map((item) => ('str' in item ? `${item.str}${item.hasEOL ? '\n' : ''}` : '')).join(''));
+  return textOfItems(items.filter((item) => 'str' in item));
 };
 
 const titleOf = async (pdf: Pdf): Promise<string> => {

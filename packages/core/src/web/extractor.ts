@@ -28,8 +28,8 @@ const MAX_HEAP_MB = 320;
 const WATCH_MS = 40;
 /** Documents read at once in this process: each may take 512 MB and a core. */
 const MAX_CHILDREN = 2;
-/** A child whose parent was killed is ended by the system after so many seconds of work. */
-const MAX_CPU_SECONDS = 60;
+/** A child whose parent was killed is ended by the system when it has worked this much longer than it may take. */
+const CPU_GRACE_SECONDS = 10;
 
 const slots = pLimit(MAX_CHILDREN);
 
@@ -46,8 +46,11 @@ const FLAGS = [
   ...(process.allowedNodeEnvironmentFlags.has('--permission') ? ['--permission', '--allow-fs-read=*'] : []),
 ];
 
-const start = (): ChildProcess =>
-  spawn('/bin/sh', ['-c', 'ulimit -c 0; ulimit -t "$0" && exec "$@"', String(MAX_CPU_SECONDS), process.execPath, ...FLAGS, CHILD], {
+/** Twice the time: collecting garbage goes on beside the work. */
+const cpuSeconds = (timeoutMs: number): number => Math.ceil(timeoutMs / 1000) * 2 + CPU_GRACE_SECONDS;
+
+const start = (timeoutMs: number): ChildProcess =>
+  spawn('/bin/sh', ['-c', 'ulimit -c 0; ulimit -t "$0" && exec "$@"', String(cpuSeconds(timeoutMs)), process.execPath, ...FLAGS, CHILD], {
     env: {},
     stdio: ['pipe', 'pipe', 'ignore'],
     // A group of its own: Ctrl-C in a terminal is for us to hear, and we drain first.
@@ -72,7 +75,7 @@ const runChild = async (
   signal: AbortSignal,
 ): Promise<{ output: string; ending: Ending | undefined; code: number | null }> => {
   const { maxChars, timeoutMs } = task.limits;
-  const child = start();
+  const child = start(timeoutMs);
   let ending: Ending | undefined;
   const end = (why: Ending): void => {
     ending ??= why;

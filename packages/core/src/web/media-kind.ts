@@ -5,7 +5,7 @@ export type ReadableKind = 'html' | 'text' | 'pdf';
 
 const HTML_TYPES = /^(?:text\/html|application\/xhtml\+xml)$/;
 const TEXT_TYPES =
-  /^(?:text\/|application\/(?:json|xml|yaml|x-yaml|toml|x-ndjson|jsonl|javascript|x-javascript|ecmascript|sql|x-sh|rtf$)|[\w.-]+\/[\w.-]+\+(?:json|xml|yaml)$)/;
+  /^(?:text\/(?!rtf$).+|application\/(?:json|xml|yaml|x-yaml|toml|x-ndjson|jsonl|javascript|x-javascript|ecmascript|sql|x-sh)|[\w.-]+\/[\w.-]+\+(?:json|xml|yaml))$/;
 const PDF_TYPES = /^application\/(?:x-)?pdf$/;
 /** Says nothing: the bytes decide. */
 const ANY_TYPES = /^(?:|application\/(?:octet-stream|force-download|x-download|binary)|binary\/octet-stream|unknown\/unknown)$/;
@@ -38,7 +38,7 @@ export const promisedKind = (contentType: string | undefined): ReadableKind | un
   if (type.startsWith('image/')) return refuse('is_image');
   if (type.startsWith('video/') || type === 'application/vnd.apple.mpegurl' || type === 'application/dash+xml') return refuse('is_video');
   if (type.startsWith('audio/')) return refuse('is_audio');
-  if (TEXT_TYPES.test(type) && type !== 'text/rtf' && type !== 'application/rtf') return 'text';
+  if (TEXT_TYPES.test(type)) return 'text';
   return ANY_TYPES.test(type) ? undefined : refuse('is_binary');
 };
 

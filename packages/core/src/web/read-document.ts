@@ -16,11 +16,13 @@ const readHtml = (bytes: Buffer, charset: string | undefined, limits: ExtractLim
 
 /** Plain text, Markdown, JSON and the like, as they are. @throws AppError `document_unreadable`. */
 const readPlain = (bytes: Buffer, hint: Omit<DecodeHint, 'isHtml'>, limits: ExtractLimits): Extract => {
-  const { text: decoded, isDamaged } = decodeText(bytes, { ...hint, isHtml: false });
+  // No character takes more than 4 bytes; this much is decoded without keeping the loop of the process from others.
+  const part = bytes.subarray(0, limits.maxChars * 4);
+  const { text: decoded, isDamaged } = decodeText(part, { ...hint, isHtml: false });
   if (isDamaged || decoded.slice(0, 4096).includes('\0')) throw unreadable('is_binary', 'It is no text, or one in no encoding that can be read.');
   const text = tidyText(decoded);
   if (text === '') throw unreadable('empty', 'There is no text in it.');
-  return { title: '', text: text.slice(0, limits.maxChars), isTruncated: text.length > limits.maxChars };
+  return { title: '', text: text.slice(0, limits.maxChars), isTruncated: part.length < bytes.length || text.length > limits.maxChars };
 };
 
 /**

@@ -29,16 +29,18 @@ const TURN_MARKS =
 const ANGLE = /[<\uff1c\ufe64\u2039\u27e8\u3008\u2329\u276c\u276e\u02c2\u1438\u226e]/g;
 const LOOKED_AT_CHARS = 120;
 
-/** Whether a bracket is followed by the name of our mark, however it is written. */
-const startsOurMark = (behind: string): boolean =>
-  behind
+/** The plain letters of a text, however they are written. */
+const lettersOf = (text: string): string =>
+  text
     .normalize('NFKC')
     .toLowerCase()
-    .replace(/[^a-z]/g, '')
-    .startsWith(NAME);
+    .replace(/[^a-z]/g, '');
 
+/** No bracket is followed by the name of our mark. Most texts do not hold the name at all. */
 const withoutOurMarks = (text: string): string =>
-  text.replace(ANGLE, (bracket, at: number) => (startsOurMark(text.slice(at + 1, at + 1 + LOOKED_AT_CHARS)) ? '(' : bracket));
+  lettersOf(text).includes(NAME)
+    ? text.replace(ANGLE, (bracket, at: number) => (lettersOf(text.slice(at + 1, at + 1 + LOOKED_AT_CHARS)).startsWith(NAME) ? '(' : bracket))
+    : text;
 
 /** A text as it may stand in a prompt: what is hidden is gone, what looks like a mark of ours or of a model's turns is none. */
 export const neutralised = (text: string, nonce: string): string => {

@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { constants, deflateRawSync } from 'node:zlib';
 import PDFDocument from 'pdfkit';
 import { describe, expect, it } from 'vitest';
 import type { AppError } from '../../src/errors.ts';
 import type { ExtractLimits } from '../../src/web/extractor.ts';
+import { textOfItems } from '../../src/web/pdf-lines.ts';
 import { readDocument, readPdf } from '../../src/web/read-document.ts';
 
 /** Generous: the machine may be busy. */
@@ -88,6 +90,48 @@ describe('a PDF is read in a process of its own', () => {
     ['drawings alone', () => makePdf((pdf) => void pdf.rect(10, 10, 100, 100).fill('red')), 'empty'],
   ])('%s', async (_name, make, expected) => {
     expect(await reason(readPdf(await make(), LIMITS, signal))).toBe(expected);
+  });
+});
+
+describe('a PDF in other letters', () => {
+  const font = createRequire(import.meta.url).resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf');
+  const readDrawn = async (draw: (pdf: InstanceType<typeof PDFDocument>) => void): Promise<string> =>
+    (await readPdf(await makePdf((pdf) => draw(pdf.font(font).fontSize(12))), LIMITS, signal)).text;
+
+  it.each(['Смотритель маяка записывал погоду.', 'Der Wärter schrieb auf, was größer wurde.', 'Strażnik zapisywał żółtą łódź.', 'İstanbul’da ışık söndü.'])(
+    '%s',
+    async (text) => {
+      expect(await readDrawn((pdf) => void pdf.text(text))).toBe(text);
+    },
+  );
+
+  const words = ['يرتفع', 'البحر', 'مرتين', 'كل', 'يوم'];
+  it.each([
+    ['first word first', (at: number) => at],
+    ['last word first', (at: number) => words.length - 1 - at],
+  ])('right-to-left, written into the file %s', async (_order, nth) => {
+    const text = await readDrawn((pdf) => {
+      for (let step = 0; step < words.length; step++) {
+        const at = nth(step);
+        pdf.text(words[at] as string, 500 - at * 60, 100, { lineBreak: false });
+      }
+    });
+    expect(text.split(/\s+/)).toEqual(words);
+  });
+
+  it('words of Latin letters among them are read from the left', () => {
+    const item = (str: string, x: number, width: number, hasEOL = false) => ({ str, hasEOL, transform: [1, 0, 0, 1, x, 0], width, height: 10 });
+    const line = [
+      item('استخدم', 300, 40),
+      item('New', 200, 28),
+      item(' ', 228, 7),
+      item('York', 235, 60),
+      item('في', 150, 20),
+      item('2026', 100, 49, true),
+      item('two', 10, 20),
+      item(' lines', 30, 20),
+    ];
+    expect(textOfItems(line)).toBe('استخدم New York في2026\ntwo lines');
   });
 });
 
