@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import pLimit from 'p-limit';
+import { createFairSlots } from './fair-slots.ts';
 import { type Unreadable, unreadable } from './unreadable.ts';
 
 export type ExtractLimits = {
@@ -31,7 +31,7 @@ const MAX_CHILDREN = 2;
 /** A child whose parent was killed is ended by the system when it has worked this much longer than it may take. */
 const CPU_GRACE_SECONDS = 10;
 
-const slots = pLimit(MAX_CHILDREN);
+const slots = createFairSlots(MAX_CHILDREN);
 
 /** In the bundle the child lies beside it under the same name. */
 const CHILD = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './extract-child.ts' : './extract-child.mjs', import.meta.url));
@@ -120,11 +120,11 @@ const parseReply = (output: string): ExtractReply | undefined => {
 
 /**
  * Reads a document of which nothing is known to be good, in a child process that may use 512 MB and `timeoutMs`: what it does to itself is
- * told as a reason, and never reaches this process. At most two at once, the others wait.
+ * told as a reason, and never reaches this process. At most two at once; the others wait, the tenants taking turns (`owner`).
  * @throws AppError `document_unreadable`; the reason of `signal` when it aborts.
  */
-export const extract = (task: ExtractTask, bytes: Uint8Array, signal: AbortSignal): Promise<Extract> =>
-  slots(async () => {
+export const extract = (task: ExtractTask, { bytes, owner }: { bytes: Uint8Array; owner: string }, signal: AbortSignal): Promise<Extract> =>
+  slots(owner, async () => {
     signal.throwIfAborted();
     const { output, ending, code } = await runChild(task, bytes, signal);
     signal.throwIfAborted();

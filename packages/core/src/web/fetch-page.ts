@@ -25,7 +25,7 @@ const checkHead = ({ status, headers }: { status: number; headers: Record<string
  * Fetches what a message names and reduces it to its text: pages, plain text, Markdown, JSON, XML and PDFs.
  * @throws AppError as `safeFetch` and `readDocument`: `reasonOf` has the word for it; the reason of `signal` when it aborts.
  */
-export const fetchPage = async (config: Config, url: string, signal: AbortSignal): Promise<KeptPage> => {
+export const fetchPage = async (config: Config, owner: string, url: string, signal: AbortSignal): Promise<KeptPage> => {
   const { headers, body } = await safeFetch(url, {
     headers: { accept: ACCEPT },
     timeoutMs: FETCH_TIMEOUT_MS,
@@ -34,6 +34,6 @@ export const fetchPage = async (config: Config, url: string, signal: AbortSignal
     onHead: checkHead,
     signal,
   });
-  const { title, text, isTruncated } = await readDocument({ bytes: body, contentType: headers['content-type'] }, LIMITS, signal);
+  const { title, text, isTruncated } = await readDocument({ bytes: body, contentType: headers['content-type'], owner }, LIMITS, signal);
   return { title, text, isTruncated };
 };

@@ -4,15 +4,8 @@ import { charsetOf, kindOf, promisedKind } from './media-kind.ts';
 import { tidyText } from './tidy-text.ts';
 import { unreadable } from './unreadable.ts';
 
-/** Bytes of a document, and what they were called. */
-export type GivenDocument = { bytes: Buffer; contentType?: string | undefined };
-
-/** The readable text of a PDF. @throws AppError `document_unreadable`; the reason of `signal`. */
-export const readPdf = (bytes: Buffer, limits: ExtractLimits, signal: AbortSignal): Promise<Extract> => extract({ kind: 'pdf', limits }, bytes, signal);
-
-/** The readable text of HTML, as Markdown. @throws AppError `document_unreadable`; the reason of `signal`. */
-const readHtml = (bytes: Buffer, charset: string | undefined, limits: ExtractLimits, signal: AbortSignal): Promise<Extract> =>
-  extract({ kind: 'html', charset, limits }, bytes, signal);
+/** Bytes of a document, what they were called, and the tenant whose they are: tenants take turns. */
+export type GivenDocument = { bytes: Buffer; contentType?: string | undefined; owner: string };
 
 /** Plain text, Markdown, JSON and the like, as they are. @throws AppError `document_unreadable`. */
 const readPlain = (bytes: Buffer, hint: Omit<DecodeHint, 'isHtml'>, limits: ExtractLimits): Extract => {
@@ -29,10 +22,9 @@ const readPlain = (bytes: Buffer, hint: Omit<DecodeHint, 'isHtml'>, limits: Extr
  * The readable text of a document of any kind that is read: PDF, HTML, plain text, Markdown, JSON, XML. What it is, its bytes decide.
  * @throws AppError `document_unreadable` saying why not; the reason of `signal` when it aborts.
  */
-export const readDocument = async ({ bytes, contentType }: GivenDocument, limits: ExtractLimits, signal: AbortSignal): Promise<Extract> => {
+export const readDocument = async ({ bytes, contentType, owner }: GivenDocument, limits: ExtractLimits, signal: AbortSignal): Promise<Extract> => {
   const kind = kindOf(bytes, promisedKind(contentType));
   if (bytes.length === 0) throw unreadable('empty', 'There is nothing in it.');
-  if (kind === 'pdf') return readPdf(bytes, limits, signal);
   const charset = charsetOf(contentType);
-  return kind === 'html' ? readHtml(bytes, charset, limits, signal) : readPlain(bytes, { charset }, limits);
+  return kind === 'text' ? readPlain(bytes, { charset }, limits) : extract({ kind, charset, limits }, { bytes, owner }, signal);
 };

@@ -33,7 +33,7 @@ const tolerant = async <T>(deps: PageDeps, step: () => Promise<T>): Promise<T | 
 const readOne = async (deps: PageDeps, tenant: string, url: string, signal: AbortSignal): Promise<KeptPage> => {
   const kept = await tolerant(deps, () => findPage(deps, tenant, url));
   if (kept) return kept;
-  const page = await fetchPage(deps.config, url, signal);
+  const page = await fetchPage(deps.config, tenant, url, signal);
   await tolerant(deps, () => keepPage(deps, tenant, url, page));
   return page;
 };

@@ -10,7 +10,7 @@ const LIMITS: ExtractLimits = { maxChars: 60_000, maxPages: 200, timeoutMs: 25_0
 const { signal } = new AbortController();
 const page = (name: string): Buffer => readFileSync(join(import.meta.dirname, 'pages', name));
 const read = (bytes: Buffer, contentType?: string, limits: Partial<ExtractLimits> = {}): Promise<Extract> =>
-  readDocument({ bytes, contentType }, { ...LIMITS, ...limits }, signal);
+  readDocument({ bytes, contentType, owner: 'default' }, { ...LIMITS, ...limits }, signal);
 const reason = (reading: Promise<unknown>): Promise<string | undefined> =>
   reading.then(
     () => 'read',

@@ -4,13 +4,15 @@ import { constants, deflateRawSync } from 'node:zlib';
 import PDFDocument from 'pdfkit';
 import { describe, expect, it } from 'vitest';
 import type { AppError } from '../../src/errors.ts';
-import type { ExtractLimits } from '../../src/web/extractor.ts';
+import type { Extract, ExtractLimits } from '../../src/web/extractor.ts';
 import { textOfItems } from '../../src/web/pdf-lines.ts';
-import { readDocument, readPdf } from '../../src/web/read-document.ts';
+import { readDocument } from '../../src/web/read-document.ts';
 
 /** Generous: the machine may be busy. */
 const LIMITS: ExtractLimits = { maxChars: 2_000_000, maxPages: 1000, timeoutMs: 60_000 };
 const { signal } = new AbortController();
+const readPdf = (bytes: Buffer, limits: ExtractLimits, until: AbortSignal): Promise<Extract> =>
+  readDocument({ bytes, contentType: 'application/pdf', owner: 'default' }, limits, until);
 const reason = (reading: Promise<unknown>): Promise<string | undefined> =>
   reading.then(
     () => 'read',
@@ -57,7 +59,7 @@ describe('a PDF is read in a process of its own', () => {
   });
 
   it('is known by its bytes, whatever it is called', async () => {
-    expect((await readDocument({ bytes: await onePage(), contentType: 'text/html' }, LIMITS, signal)).text).toContain('The keeper');
+    expect((await readDocument({ bytes: await onePage(), contentType: 'text/html', owner: 'default' }, LIMITS, signal)).text).toContain('The keeper');
   });
 
   it('500 pages, each where it begins', async () => {
