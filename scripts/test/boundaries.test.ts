@@ -13,6 +13,8 @@ const SAMPLES: [file: string, rules: string[]][] = [
   ['packages/core/src/jobs/reads-environment.ts', ['lint/style/noProcessEnv']],
   ['packages/core/src/jobs/fetches.ts', ['lint/style/noRestrictedGlobals']],
   ['packages/core/src/jobs/imports-undici.ts', ['lint/style/noRestrictedImports']],
+  ['packages/core/src/jobs/imports-azure.ts', ['lint/style/noRestrictedImports']],
+  ['packages/core/src/blobs/azure.ts', []],
   ['packages/core/src/jobs/imports-hono.ts', ['lint/style/noRestrictedImports']],
   ['packages/core/src/jobs/imports-node-http.ts', ['lint/style/noRestrictedImports']],
   ['packages/core/src/jobs/imports-app.ts', ['lint/style/noRestrictedImports']],

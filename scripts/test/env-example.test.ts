@@ -24,11 +24,11 @@ it('holds only values that are accepted', () => {
 
 it('takes every queue name of the contract, `all`, and a name twice; serves those that are built', () => {
   const queues = (list: string) => loadConfig({ ...SECRETS, FANA_WORKER_QUEUES: list }).worker.queues;
-  const built = ['chat', 'image', 'vision', 'embedding', 'batch', 'webhook'];
+  const built = ['chat', 'image', 'vision', 'embedding', 'ingest', 'batch', 'webhook'];
   expect(queues('chat,image,vision,embedding,ingest,batch,webhook')).toEqual(built);
   expect(queues('all')).toEqual(built);
   expect(queues('webhook, chat,chat')).toEqual(['chat', 'webhook']);
-  expect(queues('ingest')).toEqual([]);
+  expect(queues('ingest')).toEqual(['ingest']);
   expect(() => queues('chat,nonsense')).toThrow('FANA_WORKER_QUEUES');
   expect(() => queues(' , ')).toThrow('FANA_WORKER_QUEUES');
 });

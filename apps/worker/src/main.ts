@@ -5,6 +5,7 @@ import { createLogger } from '@fana/core/logger.ts';
 import { assertUsable, connectConsumer, connectSubscriber } from '@fana/core/redis.ts';
 import { onShutdown } from '@fana/core/shutdown.ts';
 import { loadLanguageDetector } from '@fana/core/triggers/language.ts';
+import { createAsideMover } from './aside-mover.ts';
 import { createBatchKeeper } from './batch-leases.ts';
 import { createLeaseKeeper } from './leases.ts';
 import { SWEEP_EVERY_MS } from './sweep.ts';
@@ -25,6 +26,7 @@ const start = async (): Promise<void> => {
   const deps = createDeps({ config, logger, redis, queueConnection: bull, subscriber });
   const keepers = { jobs: await createLeaseKeeper(deps, subscriber), batches: await createBatchKeeper(deps, subscriber) };
   await deps.queues.scheduleSweep(SWEEP_EVERY_MS);
+  const aside = createAsideMover(deps);
   const workers = createWorkers(deps, keepers, bull);
   logger.info({ queues: config.worker.queues, simulated: deps.providers.simulated }, 'worker is ready');
 
@@ -36,6 +38,7 @@ const start = async (): Promise<void> => {
     for (const keeper of Object.values(keepers)) keeper.close();
     deps.pacer.close();
     deps.retrieval.close();
+    aside.close();
     await phase('close', 2000, async () => {
       await deps.queues.close();
       for (const connection of [redis, bull, subscriber]) connection.disconnect();

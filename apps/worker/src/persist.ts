@@ -1,4 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keepAside } from '@fana/core/blobs/aside.ts';
+import type { BlobRecord } from '@fana/core/blobs/blob.ts';
+import { type NewBlob, newBlobRecord, saveBlob } from '@fana/core/blobs/store.ts';
+import type { Deps } from '@fana/core/deps.ts';
 import { AppError, toAppError } from '@fana/core/errors.ts';
 import type { Hold } from './leases.ts';
 
@@ -21,21 +25,29 @@ export const persist = async <T>(hold: Pick<Hold, 'reason'>, step: () => Promise
   }
 };
 
-/** What was paid for is worth waiting for a blob store that is away: 0.2 + 0.4 + … + 6.4 s. */
-const STORE_ROUNDS = 6;
+type PersistStep = <T>(step: () => Promise<T>) => Promise<T>;
+
+/** What a provider call made, stored; `isAside`: on this machine alone so far. */
+export type Paid = { record: BlobRecord; isAside: boolean };
 
 /**
- * Stores what a provider call made. `persistStep` is that of the run: it waits for Redis.
- * @throws AppError `result_not_stored` with `lost` as its message; `unavailable` once the lease is lost.
+ * Stores what a provider call made. A store that is away does not lose it: it is kept aside on this machine at once, and moved to the store
+ * when that is there again (aside-mover.ts). `persistStep` is that of the run: it waits for Redis.
+ * @throws AppError `result_not_stored` with `lost` as its message when this machine cannot keep it either; `unavailable` once the lease is lost.
  */
-export const storePaid = async <T>(persistStep: (step: () => Promise<T>) => Promise<T>, step: () => Promise<T>, lost: string): Promise<T> => {
-  for (let round = 0; ; round++) {
-    try {
-      return await persistStep(step);
-    } catch (cause) {
-      if (toAppError(cause).code === 'unavailable') throw cause;
-      if (round === STORE_ROUNDS) throw new AppError('result_not_stored', lost, { cause });
-      await sleep(200 * 2 ** round);
-    }
+export const savePaid = async (deps: Deps, persistStep: PersistStep, blob: NewBlob, lost: string): Promise<Paid> => {
+  try {
+    return { record: await persistStep(() => saveBlob(deps, blob)), isAside: false };
+  } catch (thrown) {
+    if (toAppError(thrown).code === 'unavailable') throw thrown;
   }
+  const record = newBlobRecord(deps, blob);
+  try {
+    await persistStep(() => keepAside(deps, record, blob.bytes));
+  } catch (cause) {
+    if (toAppError(cause).code === 'unavailable') throw cause;
+    throw new AppError('result_not_stored', lost, { cause });
+  }
+  deps.logger.warn({ blob_id: record.id }, 'the blob store is away: what was paid for is kept aside');
+  return { record, isAside: true };
 };

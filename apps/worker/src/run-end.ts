@@ -112,16 +112,18 @@ const stopRun = async (deps: Deps, run: ClaimedRun, error: AppError, reason: Exc
   return DONE;
 };
 
-type Delay = { delayMs: number; isPause: boolean };
+/** `aside`: the result of the run, which waits for the blob store. */
+type Delay = { delayMs: number; isPause: boolean; aside?: string };
 
-const releaseRun = async (deps: Deps, run: ClaimedRun, { delayMs, isPause }: Delay, attempt: Ending['attempt']): Promise<MessageFate> => {
+/** Gives a run back to the queue. @throws AppError `unavailable` once the lease is lost. */
+export const releaseRun = async (deps: Deps, run: ClaimedRun, { delayMs, isPause, aside }: Delay, attempt: Ending['attempt']): Promise<MessageFate> => {
   const { job, hold } = run;
   // A pause never outlasts the deadline: the job is to fail then, not later.
   const deadline = deadlineMs(job);
   const againInMs = deadline === undefined ? delayMs : Math.max(0, Math.min(delayMs, deadline - deps.now()));
   const waitedMs = (job.waitedMs ?? 0) + (isPause ? againInMs : 0);
   const released = await persist(hold, () =>
-    releaseJob(deps.redis, { id: job.id, lease: hold.lease, delayMs: againInMs, waitedMs, ...(attempt && { attempt }) }),
+    releaseJob(deps.redis, { id: job.id, lease: hold.lease, delayMs: againInMs, waitedMs, ...(attempt && { attempt }), ...(aside !== undefined && { aside }) }),
   );
   if (released === 'released') return { againInMs };
   if (released === 'cancelling') await endRun(deps, run, { status: 'cancelled', ...(attempt && { attempt }) });

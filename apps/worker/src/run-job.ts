@@ -10,6 +10,7 @@ import { paced } from '@fana/core/providers/pacing/paced.ts';
 import type { CallOptions, Target } from '@fana/core/providers/provider.ts';
 import type { JobMessage } from '@fana/core/queues.ts';
 import { detectLanguage } from '@fana/core/triggers/language.ts';
+import { finishAside, keptResult, setAside } from './aside-run.ts';
 import type { Hold, LeaseKeeper } from './leases.ts';
 import { createOutputStream, type OutputStream } from './output-stream.ts';
 import { persist } from './persist.ts';
@@ -44,6 +45,8 @@ export const runJob = async (deps: Deps, keeper: LeaseKeeper, message: JobMessag
 
 const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<MessageFate> => {
   const claimed: ClaimedRun = { job, hold, attempts: [...job.attempts], isAnswered: false };
+  const kept = keptResult(job);
+  if (kept && !job.cancelRequested) return finishAside(deps, claimed, kept);
   const refusal = refuseToRun(job, deps.now());
   if (refusal) {
     await endRun(deps, claimed, refusal);
@@ -69,7 +72,10 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
     };
     const result = await PROCESSORS[job.spec.type](deps, run);
     const turn = session && (await turnEnd(session, job, input, result.output));
-    await completeRun(deps, claimed, { ...result, ...(turn && { turn }), warnings: [...result.warnings, ...(session?.warnings ?? [])] }, await output.close());
+    const whole = { ...result, ...(turn && { turn }), warnings: [...result.warnings, ...(session?.warnings ?? [])] };
+    const lastDelta = await output.close();
+    if (result.asideBlobIds) return await setAside(deps, claimed, whole);
+    await completeRun(deps, claimed, whole, lastDelta);
     return DONE;
   } catch (thrown) {
     // What was not published is dropped with the attempt; why the run failed matters more than why a piece of it could not be published.

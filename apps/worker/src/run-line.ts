@@ -4,14 +4,12 @@ import { estimateUsd } from '@fana/core/batches/estimate.ts';
 import { type BatchLine, LineProblem, parseLine } from '@fana/core/batches/parse-line.ts';
 import { type FinishedLine, isCompleted, type LineResult } from '@fana/core/batches/result.ts';
 import { type HeldLine, type LineState, reopenLine, type Settlement, settleLine } from '@fana/core/batches/store.ts';
-import type { BlobRecord } from '@fana/core/blobs/blob.ts';
-import { saveBlob } from '@fana/core/blobs/store.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { endpointError } from '@fana/core/endpoints/error.ts';
 import { type AppError, ERRORS, toAppError } from '@fana/core/errors.ts';
 import { mayHoldBytes } from '@fana/core/jobs/long-texts.ts';
 import { LineStop, lineRun } from './line-run.ts';
-import { persist, storePaid } from './persist.ts';
+import { persist, savePaid } from './persist.ts';
 import { PROCESSORS } from './processors/index.ts';
 import type { ProcessResult } from './processors/processor.ts';
 import type { HeldChunk } from './run-batch-chunk.ts';
@@ -134,10 +132,11 @@ const toResult = async (deps: Deps, one: Line, finished: FinishedLine): Promise<
   const text = JSON.stringify(finished);
   if (text.length <= INLINE_RESULT_BYTES && !mayHoldBytes(text)) return { ...place(one), kind: 'completed', finished };
   const { batch, hold } = one.held;
-  const save = (): Promise<BlobRecord> => saveBlob(deps, { tenant: batch.spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' });
+  const blob = { tenant: batch.spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' };
   try {
-    const blob = await storePaid<BlobRecord>((step) => persist(hold, step), save, 'The provider answered, but the answer could not be stored.');
-    return { ...place(one), kind: 'completed_long', blobId: blob.id };
+    // Kept aside or not: whoever reads it waits until the store has it.
+    const { record } = await savePaid(deps, (step) => persist(hold, step), blob, 'The provider answered, but the answer could not be stored.');
+    return { ...place(one), kind: 'completed_long', blobId: record.id };
   } catch (thrown) {
     const error = toAppError(thrown);
     if (error.code !== 'result_not_stored') throw thrown;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AzureSettings } from './blobs/azure.ts';
 import { type ProviderLimits, providerLimits } from './provider-limits.ts';
 
 /** The queues a worker can serve now. */
@@ -45,7 +46,15 @@ const schema = z.object({
   FANA_CONCURRENCY_INGEST: withDefault(integer(1, 10_000), 2),
   FANA_CONCURRENCY_BATCH: withDefault(integer(1, 10_000), 64),
   FANA_CONCURRENCY_WEBHOOK: withDefault(integer(1, 10_000), 50),
-  FANA_BLOB_STORE: withDefault(z.enum(['local'], { error: 'must be local (azure is not built yet)' }), 'local'),
+  FANA_BLOB_STORE: withDefault(z.enum(['local', 'azure'], { error: 'must be local or azure' }), 'local'),
+  AZURE_STORAGE_CONNECTION_STRING: optional(
+    z.string().refine((text) => /(^|;)(AccountName|BlobEndpoint|UseDevelopmentStorage)=/.test(text), 'must be a connection string of an Azure Storage account'),
+  ),
+  AZURE_STORAGE_ACCOUNT: optional(z.string().regex(/^[a-z0-9]{3,24}$/, 'must be the name of an Azure Storage account')),
+  AZURE_STORAGE_CONTAINER: withDefault(
+    z.string().regex(/^(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, 'must be the name of a container: 3 to 63 lower-case letters, digits and single hyphens'),
+    'fana',
+  ),
   FANA_PUBLIC_URL: optional(httpUrl),
   FANA_ALLOW_PRIVATE_NETWORK: withDefault(flag, 'false'),
   FANA_SIGNING_SECRET: z.preprocess(unset, z.string({ error: 'is required' }).min(32, 'must have 32 characters or more')),
@@ -62,6 +71,13 @@ const schema = z.object({
 export const SETTINGS = Object.keys(schema.shape);
 
 export type Config = ReturnType<typeof group>;
+
+/** The account's key wins over the identity of the process. */
+const azureOf = (env: z.output<typeof schema>): AzureSettings | undefined => {
+  const { FANA_BLOB_STORE: store, AZURE_STORAGE_CONNECTION_STRING: connectionString, AZURE_STORAGE_ACCOUNT: name, AZURE_STORAGE_CONTAINER: container } = env;
+  if (store !== 'azure') return undefined;
+  return { account: connectionString === undefined ? { name: name ?? '' } : { connectionString }, container };
+};
 
 const group = (env: z.output<typeof schema>) => ({
   http: { port: env.PORT, host: env.HOST, publicUrl: env.FANA_PUBLIC_URL ?? `http://${env.HOST}:${env.PORT}` },
@@ -87,7 +103,7 @@ const group = (env: z.output<typeof schema>) => ({
       webhook: env.FANA_CONCURRENCY_WEBHOOK,
     } satisfies Record<QueueName, number>,
   },
-  blobs: { ttlSeconds: env.FANA_BLOB_TTL_SECONDS },
+  blobs: { ttlSeconds: env.FANA_BLOB_TTL_SECONDS, azure: azureOf(env) },
   results: { ttlSeconds: env.FANA_RESULT_TTL_SECONDS },
   web: { allowPrivateNetwork: env.FANA_ALLOW_PRIVATE_NETWORK },
   systemPrompt: env.FANA_SYSTEM_PROMPT,
@@ -106,16 +122,21 @@ export class ConfigError extends Error {
   }
 }
 
+const isAzureUnnamed = (env: Record<string, string | undefined>): boolean =>
+  env['FANA_BLOB_STORE'] === 'azure' && !env['AZURE_STORAGE_CONNECTION_STRING'] && !env['AZURE_STORAGE_ACCOUNT'];
+
 /**
  * Reads the environment once, at the start of each process.
  * @throws ConfigError naming every bad or missing variable.
  */
 export const loadConfig = (env: Record<string, string | undefined>): Config => {
   const parsed = schema.safeParse(env);
-  if (parsed.success) return Object.freeze(group(parsed.data));
-  const problems = parsed.error.issues.map((issue) => {
+  const missing = isAzureUnnamed(env) ? ['AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT is required by FANA_BLOB_STORE=azure'] : [];
+  if (parsed.success && missing.length === 0) return Object.freeze(group(parsed.data));
+  const wrong = (parsed.error?.issues ?? []).map((issue) => {
     const name = String(issue.path[0]);
     return `${name} ${env[name] === undefined || env[name] === '' ? 'is required' : issue.message}`;
   });
+  const problems = [...wrong, ...missing];
   throw new ConfigError([...new Set(problems)]);
 };

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import { createAsideFolder, withAside } from './blobs/aside.ts';
+import { createAzureBlobs } from './blobs/azure.ts';
 import { createLocalBlobs } from './blobs/local.ts';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
@@ -29,7 +31,8 @@ export const createDeps = ({ config, logger, redis, queueConnection, queueTimeou
   logger,
   redis,
   queues: createQueues(queueConnection, queueTimeoutMs),
-  blobs: createLocalBlobs(join(config.dataDir, 'blobs')),
+  blobs: withAside(config.blobs.azure ? createAzureBlobs(config.blobs.azure) : createLocalBlobs(join(config.dataDir, 'blobs')), redis),
+  aside: createAsideFolder(config),
   providers: createRegistry(config),
   endpoints: createEndpointDirectory({ redis, subscriber, now: Date.now }),
   pacer: createPacer({ redis, config }),

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { AsideFolder } from './blobs/aside.ts';
 import type { BlobStore } from './blobs/blob.ts';
 import type { Config } from './config.ts';
 import type { Logger } from './logger.ts';
@@ -15,6 +16,8 @@ export type Deps = {
   redis: Redis;
   queues: Queues;
   blobs: BlobStore;
+  /** What was paid for and is not in `blobs` yet, on this machine. */
+  aside: AsideFolder;
   providers: Registry;
   /** The webhook endpoints of every tenant, as far as this process knows them. */
   endpoints: EndpointDirectory;

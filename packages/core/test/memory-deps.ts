@@ -30,6 +30,7 @@ export const memoryDeps = ({ allowPrivateNetwork = true } = {}): MemoryDeps => {
       },
       zadd: () => chain,
       zrem: () => chain,
+      hdel: () => chain,
       exec: async () => [],
     };
     return chain;

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './free-port.ts';
+import { guard } from './guard.ts';
 
 export type TestRedisOptions = {
   /** Keep every write (append-only file, fsync always), as the product's own Redis does: needed by tests that restart it. Default false. */
@@ -47,24 +48,6 @@ const answers = (port: number): Promise<boolean> =>
     socket.once('connect', () => socket.write('PING\r\n'));
     socket.once('data', (data) => end(data.toString('latin1').startsWith('+PONG')));
   });
-
-/**
- * Kills `pid` and removes `folder` when this process is gone, however it went (a test runner kills its workers without a word):
- * its end is the end of the guard's standard input. Call the returned function once the server is ended in order.
- */
-const guard = (pid: number, folder: string): (() => void) => {
-  const watcher = spawn('sh', ['-c', 'cat >/dev/null; kill -9 "$0"; rm -rf "$1"', String(pid), folder], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  });
-  // Without `sh` there is no guard, and the test goes on all the same.
-  watcher.on('error', () => undefined);
-  watcher.unref();
-  (watcher.stdin as Socket).unref();
-  return () => {
-    watcher.kill('SIGKILL');
-  };
-};
 
 const spawnRedis = async (folder: string, port: number, appendOnly: boolean, fsync: 'always' | 'everysec' = 'always'): Promise<ChildProcess> => {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--maxmemory-policy', 'noeviction', '--loglevel', 'warning'];

@@ -52,6 +52,20 @@ const headersOf = (record: BlobRecord, viaLink: boolean): Record<string, string>
   return headers;
 };
 
+/** How long a link of the store itself lives: to be followed, not to be kept. */
+const STORE_LINK_MS = 3_600_000;
+
+/** `?redirect=true`: where the store gives links, the bytes come from it and not through us. Undefined: it gives none. */
+const redirect = async (deps: BlobDeps, c: Context, record: BlobRecord, headers: Record<string, string>): Promise<Response | undefined> => {
+  const wanted = c.req.query('redirect');
+  if (wanted === undefined || wanted === 'false') return undefined;
+  if (wanted !== 'true') throw new AppError('invalid_request', 'redirect: must be true or false.', { param: 'redirect' });
+  const disposition = headers['content-disposition'];
+  const expiresMs = Math.min(record.expiresMs, deps.now() + STORE_LINK_MS);
+  const link = await deps.blobs.link?.(record.id, { expiresMs, ...(disposition !== undefined && { disposition }) });
+  return link === undefined ? undefined : c.body(null, 302, { location: link, 'cache-control': 'no-store' });
+};
+
 /** RFC 9110 13.1.2, weak comparison. */
 const isUnchanged = (ifNoneMatch: string | undefined, etag: string): boolean =>
   ifNoneMatch !== undefined && (ifNoneMatch.trim() === '*' || ifNoneMatch.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag));
@@ -67,6 +81,8 @@ const send = async (deps: BlobDeps, c: Context<Environment>): Promise<Response> 
     const { 'content-length': _, ...rest } = headers;
     return c.body(null, 304, rest);
   }
+  const elsewhere = await redirect(deps, c, record, headers);
+  if (elsewhere) return elsewhere;
   // hono answers HEAD with the headers of GET; the file is not opened for it.
   if (c.req.method === 'HEAD') return c.body(null, 200, headers);
   return c.body(Readable.toWeb(await deps.blobs.stream(id)) as ReadableStream<Uint8Array>, 200, headers);

@@ -1,5 +1,4 @@
-import type { BlobRecord } from '@fana/core/blobs/blob.ts';
-import { saveBlob } from '@fana/core/blobs/store.ts';
+import { refuseWhileAway } from '@fana/core/blobs/aside.ts';
 import type { Deps } from '@fana/core/deps.ts';
 import { AppError } from '@fana/core/errors.ts';
 import type { ImageRef, Source, StoredImage } from '@fana/core/jobs/job.ts';
@@ -7,24 +6,19 @@ import type { MadePicture } from '@fana/core/providers/provider.ts';
 import { inspectPicture } from '@fana/core/web/inspect-picture.ts';
 import type { ReadPicture } from '@fana/core/web/read-picture.ts';
 import { readPictures } from '@fana/core/web/read-pictures.ts';
-import { storePaid } from '../persist.ts';
+import { savePaid } from '../persist.ts';
 import type { Processor, Run } from './processor.ts';
 
-const store = async (deps: Deps, run: Run, made: MadePicture): Promise<StoredImage> => {
+type Stored = { image: StoredImage; isAside: boolean };
+
+const store = async (deps: Deps, run: Run, made: MadePicture): Promise<Stored> => {
   const { tenant } = run.job.spec;
   const { mediaType, width, height } = await inspectMade(made.bytes);
-  const save = (): Promise<BlobRecord> => saveBlob(deps, { tenant, bytes: made.bytes, mediaType, width, height });
-  const blob = await storePaid<BlobRecord>(run.persist, save, 'The picture was made, but it could not be stored.');
-  return {
-    blobId: blob.id,
-    mediaType,
-    width,
-    height,
-    bytes: blob.bytes,
-    sha256: blob.sha256,
-    expiresMs: blob.expiresMs,
-    ...(made.revisedPrompt !== undefined && { revisedPrompt: made.revisedPrompt }),
-  };
+  const blob = { tenant, bytes: made.bytes, mediaType, width, height };
+  const { record, isAside } = await savePaid(deps, run.persist, blob, 'The picture was made, but it could not be stored.');
+  const { id: blobId, bytes, sha256, expiresMs } = record;
+  const image: StoredImage = { blobId, mediaType, width, height, bytes, sha256, expiresMs };
+  return { image: made.revisedPrompt === undefined ? image : { ...image, revisedPrompt: made.revisedPrompt }, isAside };
 };
 
 /** What a provider sent as a picture may be none: that is its bad reply, not the user's bad picture. */
@@ -60,18 +54,22 @@ const readGiven = async (deps: Deps, run: Run, images: ImageRef[]): Promise<{ pi
 };
 
 /**
- * Makes pictures, or edits the ones attached or linked. They are stored before the job ends; their bytes never enter Redis.
+ * Makes pictures, or edits the ones attached or linked. They are stored before the job ends, and none is paid for that could not be: while
+ * this machine keeps one aside, the store must answer first. Their bytes never enter Redis.
  * A picture to edit that cannot be used fails the job `image_unreadable` before any provider call.
  */
 export const processImage: Processor = async (deps, run) => {
   const { job, input } = run;
   const linked = job.spec.urls.flatMap(({ url, kind }): ImageRef[] => (kind === 'image' ? [{ kind: 'url', url }] : []));
   const { pictures, mask } = await readGiven(deps, run, [...input.images, ...(run.session?.pictures ?? []), ...linked]);
+  await refuseWhileAway(deps);
   const { result, target } = await run.call(deps.providers.targets(job.spec.model, 'image'), (to, options) => {
     if (!to.provider.image) throw new Error(`provider ${to.provider.name} makes no pictures`);
     return to.provider.image({ model: to.model, prompt: input.text, pictures, ...(mask && { mask }), parameters: job.spec.parameters }, options);
   });
-  const images = await Promise.all(result.images.map((made) => store(deps, run, made)));
+  const stored = await Promise.all(result.images.map((made) => store(deps, run, made)));
+  const images = stored.map(({ image }) => image);
+  const asideBlobIds = stored.flatMap(({ image, isAside }) => (isAside ? [image.blobId] : []));
   const { background, quality } = result;
   const usage = { ...result.usage, images: images.length };
   const sources: Source[] = job.spec.urls.map(({ url, kind }) => ({ url, kind, status: kind === 'image' ? 'read' : 'not_read' }));
@@ -82,5 +80,6 @@ export const processImage: Processor = async (deps, run) => {
     warnings: target.warnings,
     costUsd: deps.providers.costUsd(target.provider.name, target.model, usage),
     ...(sources.length > 0 && { sources }),
+    ...(asideBlobIds.length > 0 && { asideBlobIds }),
   };
 };

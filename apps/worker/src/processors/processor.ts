@@ -37,6 +37,8 @@ export type ProcessResult = {
   warnings: string[];
   costUsd?: number | undefined;
   sources?: Source[];
+  /** Blobs of the output that this machine keeps aside, because the store is away. */
+  asideBlobIds?: string[];
 };
 
 /** Runs one job type. Throws AppError; everything else is for `runJob` to decide. */

@@ -16,13 +16,13 @@ export type BlobRecord = {
 /** Bytes `start` up to but not including `end` (default: to the last one), as `Buffer.subarray` counts. */
 export type ByteRange = { start: number; end?: number };
 
-/** Where bytes live: a local folder now, Azure Blob later. Keys are blob ids. */
+/** Where bytes live: a local folder, or a container of Azure Blob Storage. Keys are blob ids. */
 export type BlobStore = {
   /** Stores the bytes whole or not at all. @throws AppError `storage_error`. */
   put: (id: string, bytes: Buffer, mediaType: string) => Promise<void>;
   /**
-   * As `put`, of bytes that come piece by piece: no more of them than one write (64 KiB, or one piece) is held in memory, and the source waits
-   * for the store. A piece is not to be changed after it was given. Resolves once the bytes are as safe as those of `put`.
+   * As `put`, of bytes that come piece by piece: no more of them than one write (64 KiB in a folder, 4 MiB at Azure, or one piece) is held in
+   * memory, and the source waits for the store. A piece is not to be changed after it was given. Resolves once the bytes are as safe as those of `put`.
    * @throws AppError `storage_error`, and what `source` throws; nothing is left behind then, and bytes that were under this id before stay.
    */
   write: (id: string, source: AsyncIterable<Uint8Array>, mediaType: string) => Promise<{ bytes: number; sha256: string }>;
@@ -34,4 +34,6 @@ export type BlobStore = {
   remove: (id: string) => Promise<void>;
   /** Whether bytes can be written and read now. @throws AppError `storage_error`. */
   check: () => Promise<void>;
+  /** A link to the bytes at the store itself, where it gives any: good until `expiresMs` for whoever has it. @throws AppError `storage_error`. */
+  link?: (id: string, options: { expiresMs: number; disposition?: string }) => Promise<string>;
 };

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
@@ -126,5 +126,15 @@ const removeWithDrafts = async (path: string, id: string): Promise<void> => {
     );
   } catch (error) {
     if (!isMissing(error)) throw unreadable(error);
+  }
+};
+
+/** The ids of the blobs in a local folder; none when there is no folder. @throws AppError `storage_error`. */
+export const listLocalBlobs = async (root: string): Promise<string[]> => {
+  try {
+    return (await readdir(root, { recursive: true })).map((path) => basename(path)).filter((name) => isId('blob', name));
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw unreadable(error);
   }
 };

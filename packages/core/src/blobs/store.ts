@@ -11,6 +11,9 @@ const blobKey = (id: string): string => `fana:blob:${id}`;
 /** Zset of every blob; score: unix ms of expiry. */
 export const BLOB_EXPIRY = 'fana:blobs';
 
+/** Hash of the blobs that some machine keeps aside (aside.ts); value: unix ms since when. */
+export const ASIDE = 'fana:aside';
+
 /** How long the bytes of a stream may take to come: what a writer that died has left is removed after this. */
 export const STREAM_MAX_MS = 6 * 3_600_000;
 
@@ -20,14 +23,10 @@ export const keepBlob = (chain: ChainableCommander, record: BlobRecord): Chainab
 
 export type NewBlob = { tenant: string; bytes: Buffer; mediaType: string; width?: number; height?: number };
 
-/**
- * Stores bytes: the record with its expiry first, then the bytes, so that a crash between leaves nothing that is never cleaned.
- * @throws AppError `storage_error` (nothing is left behind) or `unavailable`.
- */
-export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, blob: NewBlob): Promise<BlobRecord> => {
-  const { tenant, bytes, mediaType, width, height } = blob;
+/** What is to be known of bytes that are not stored yet; their id is new. */
+export const newBlobRecord = (deps: Pick<Deps, 'config' | 'now'>, { tenant, bytes, mediaType, width, height }: NewBlob): BlobRecord => {
   const createdMs = deps.now();
-  const record: BlobRecord = {
+  return {
     id: newId('blob'),
     tenant,
     mediaType,
@@ -38,11 +37,19 @@ export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | '
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
   };
+};
+
+/**
+ * Stores bytes: the record with its expiry first, then the bytes, so that a crash between leaves nothing that is never cleaned.
+ * @throws AppError `storage_error` (nothing is left behind) or `unavailable`.
+ */
+export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, blob: NewBlob): Promise<BlobRecord> => {
+  const record = newBlobRecord(deps, blob);
   await execute(keepBlob(deps.redis.pipeline(), record));
   try {
-    await deps.blobs.put(record.id, bytes, mediaType);
+    await deps.blobs.put(record.id, blob.bytes, blob.mediaType);
   } catch (error) {
-    await execute(deps.redis.pipeline().del(blobKey(record.id)).zrem(BLOB_EXPIRY, record.id));
+    await forgetBlob(deps, record.id);
     throw error;
   }
   return record;
@@ -110,9 +117,20 @@ export const openBlob = async (
   return { record, stream: await deps.blobs.stream(id, range) };
 };
 
+/** Takes back what is known of bytes that were not stored after all. @throws AppError `unavailable`. */
+export const forgetBlob = async (deps: Pick<Deps, 'redis'>, id: string): Promise<void> => {
+  await execute(deps.redis.pipeline().del(blobKey(id)).zrem(BLOB_EXPIRY, id).hdel(ASIDE, id));
+};
+
 /** Removes bytes first, then records: what fails in between is found again at its expiry. */
 export const removeBlobs = async (deps: Pick<Deps, 'redis' | 'blobs'>, ids: string[]): Promise<void> => {
   if (ids.length === 0) return;
   await Promise.all(ids.map((id) => deps.blobs.remove(id)));
-  await execute(deps.redis.pipeline().del(ids.map(blobKey)).zrem(BLOB_EXPIRY, ids));
+  await execute(
+    deps.redis
+      .pipeline()
+      .del(ids.map(blobKey))
+      .zrem(BLOB_EXPIRY, ids)
+      .hdel(ASIDE, ...ids),
+  );
 };

@@ -239,6 +239,8 @@ export type JobRecord = {
   session?: { id: string; turn: number };
   /** An earlier job of its session has not ended: it has no message, and none may claim it. */
   isWaiting?: true;
+  /** The result of this run, paid for and not complete before the blob store has its pictures (worker: aside-run.ts). JSON. */
+  aside?: string;
   /** Stream id of the terminal event of this run. */
   endEventId?: string;
 };

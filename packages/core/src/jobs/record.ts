@@ -40,6 +40,7 @@ export const decodeRecord = (id: string, hash: Record<string, string>): JobRecor
     ...(hash['sources'] !== undefined && { sources: JSON.parse(hash['sources']) }),
     ...(hash['session'] !== undefined && { session: { id: hash['session'], turn: Number(hash['turn']) } }),
     ...(hash['waiting'] !== undefined && { isWaiting: true }),
+    ...(hash['aside'] !== undefined && { aside: hash['aside'] }),
     ...(hash['end_event'] !== undefined && { endEventId: hash['end_event'] }),
   };
 };

@@ -2,6 +2,7 @@
 -- KEYS  1 job hash  2 due zset  3 event stream
 -- ARGV  1 job id  2 lease token  3 outcome of the open attempt ('' = none)  4 its error (JSON or '')  5 delay ms  6 first check after (ms)
 --       7 what the run has waited for providers in all, this delay included (ms)
+--       8 its result, which waits for the blob store ('' = none)
 -- Returns 'released' | 'lost' | 'cancelling' (the job is to be ended instead; nothing was changed)
 local record = redis.call('HMGET', KEYS[1], 'lease', 'status', 'open_attempt', 'attempt_count')
 if record[1] ~= ARGV[2] then return 'lost' end
@@ -17,6 +18,7 @@ if record[3] and ARGV[3] ~= '' then
 end
 redis.call('HDEL', KEYS[1], 'lease', 'lease_ms', 'open_attempt')
 redis.call('HSET', KEYS[1], 'status', 'queued')
+if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'aside', ARGV[8]) end
 if ARGV[7] ~= '0' then redis.call('HSET', KEYS[1], 'waited_ms', ARGV[7]) end
 redis.call('ZADD', KEYS[2], string.format('%.0f', now_ms + tonumber(ARGV[5]) + tonumber(ARGV[6])), ARGV[1])
 redis.call('XADD', KEYS[3], '*', 'type', 'job.queued', 'attempt', tonumber(record[4] or '0') + 1, 'at', string.format('%.0f', now_ms))

@@ -13,7 +13,7 @@ local run = tonumber(record[2]) + 1
 local attempts = tonumber(record[3] or '0')
 for number = 1, attempts do redis.call('HDEL', KEYS[1], 'attempt:' .. number) end
 redis.call('HDEL', KEYS[1], 'attempt_count', 'open_attempt', 'started_ms', 'finished_ms', 'expires_ms', 'end_event', 'output', 'output_blob',
-  'waited_ms', 'usage', 'cost_usd', 'served_by', 'error', 'sources', 'result_warnings', 'deliveries')
+  'waited_ms', 'usage', 'cost_usd', 'served_by', 'error', 'sources', 'result_warnings', 'deliveries', 'aside')
 if record[5] then add_earlier_deliveries(KEYS[1], record[5]) end
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)

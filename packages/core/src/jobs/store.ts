@@ -206,15 +206,25 @@ export const finishJob = async (redis: Redis, input: FinishInput): Promise<Finis
   return { kind: 'finished', endEventId: reply[1] ?? '', finishedMs: Number(reply[2]), expiresMs: Number(reply[3]), ...(reply[4] && { nextJobId: reply[4] }) };
 };
 
-/** `waitedMs`: what the record keeps as its `waitedMs`, this delay included if it is a provider's. */
-export type ReleaseInput = { id: string; lease: string; attempt?: { outcome: AttemptOutcome; error?: JobError }; delayMs: number; waitedMs?: number };
+/** `waitedMs`: what the record keeps as its `waitedMs`, this delay included if it is a provider's. `aside`: see `JobRecord`. */
+export type ReleaseInput = {
+  id: string;
+  lease: string;
+  attempt?: { outcome: AttemptOutcome; error?: JobError };
+  delayMs: number;
+  waitedMs?: number;
+  aside?: string;
+};
 
 /** Gives a run back to the queue. `cancelling`: it is to be ended instead, and nothing was changed. */
-export const releaseJob = async (redis: Redis, { id, lease, attempt, delayMs, waitedMs = 0 }: ReleaseInput): Promise<'released' | 'lost' | 'cancelling'> =>
+export const releaseJob = async (
+  redis: Redis,
+  { id, lease, attempt, delayMs, waitedMs = 0, aside = '' }: ReleaseInput,
+): Promise<'released' | 'lost' | 'cancelling'> =>
   (await scripts.release(
     redis,
     [jobKey(id), DUE, eventsKey(id)],
-    [id, lease, attempt?.outcome ?? '', attempt?.error ? JSON.stringify(attempt.error) : '', Math.ceil(delayMs), FIRST_CHECK_MS, Math.ceil(waitedMs)],
+    [id, lease, attempt?.outcome ?? '', attempt?.error ? JSON.stringify(attempt.error) : '', Math.ceil(delayMs), FIRST_CHECK_MS, Math.ceil(waitedMs), aside],
   )) as 'released' | 'lost' | 'cancelling';
 
 export type LeaseState = 'held' | 'cancelling' | 'lost';
