@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { constants, deflateRawSync } from 'node:zlib';
 import PDFDocument from 'pdfkit';
 import { describe, expect, it } from 'vitest';
@@ -40,16 +42,23 @@ const bomb = (megabytes: number): Buffer => {
   return Buffer.concat([Buffer.from(head), packed, Buffer.from('\nendstream endobj\ntrailer<</Root 1 0 R>>\n%%EOF')]);
 };
 
-/** Processes that read documents now, whoever started them here. */
-const children = (): string[] =>
+const readersNow = (): string[] =>
   readdirSync('/proc').filter((pid) => {
     try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('extract-child') && parentOf(pid) === String(process.pid);
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('extract-child');
     } catch {
       return false; // It ended while we looked.
     }
   });
-const parentOf = (pid: string): string | undefined => /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+/** Those of this process. */
+const children = (): string[] => readersNow().filter((pid) => parentOf(pid) === String(process.pid));
+const parentOf = (pid: string): string | undefined => {
+  try {
+    return /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+  } catch {
+    return undefined; // It has ended.
+  }
+};
 
 describe('a PDF is read in a process of its own', () => {
   it('one page, with its title', async () => {
@@ -155,6 +164,16 @@ describe('a document that harms its reader harms nobody else', () => {
     await expect(reading).rejects.toThrow('cancelled');
     expect(children()).toEqual([]);
   });
+
+  it('ends by itself when its worker is killed', async () => {
+    const parent = spawn(process.execPath, [fileURLToPath(new URL('./killed-reader.ts', import.meta.url))], { stdio: ['pipe', 'ignore', 'inherit'] });
+    parent.stdin.end(bomb(3000));
+    const childOf = (pid: number | undefined): string | undefined => readersNow().find((reader) => parentOf(reader) === String(pid));
+    await expect.poll(() => childOf(parent.pid), { timeout: 20_000 }).toBeDefined();
+    const child = childOf(parent.pid) as string;
+    parent.kill('SIGKILL');
+    await expect.poll(() => readersNow().includes(child), { timeout: 60_000, interval: 200 }).toBe(false);
+  }, 90_000);
 
   it('is not told of the environment', async () => {
     const reading = readPdf(await onePage(), LIMITS, signal);
