@@ -5,10 +5,11 @@ import { batch } from './batch.ts';
 import type { Figure } from './figure.ts';
 import { pacing } from './pacing.ts';
 import { processSuite } from './process.ts';
+import { retrieval } from './retrieval.ts';
 import { sessions } from './sessions.ts';
 import { trigger } from './trigger.ts';
 
-const SUITES: Record<string, () => Promise<Figure[]>> = { trigger, accept, process: processSuite, pacing, batch, sessions };
+const SUITES: Record<string, () => Promise<Figure[]>> = { trigger, accept, process: processSuite, pacing, batch, sessions, retrieval };
 const RESULTS = join(import.meta.dirname, '../results');
 
 const asked = process.argv.slice(2);

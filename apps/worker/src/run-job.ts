@@ -67,7 +67,7 @@ const runClaimed = async (deps: Deps, job: JobRecord, hold: Hold): Promise<Messa
       signal: hold.signal,
       emit: output.write,
       call: caller(deps, claimed, output),
-      settle: (error) => settleOpen(deps, claimed, error ? 'failed' : 'completed', error),
+      settle: () => settleOpen(deps, claimed, 'completed'),
       persist: (step) => persist(hold, step),
     };
     const result = await PROCESSORS[job.spec.type](deps, run);
@@ -90,7 +90,7 @@ const refuseToRun = (job: JobRecord, nowMs: number): Omit<Ending, 'lease'> | und
   if (job.spec.type === 'image' && job.attempts.some(({ outcome }) => outcome === 'unknown')) return { status: 'unknown_outcome', error: UNKNOWN_OUTCOME };
   const deadline = deadlineMs(job);
   if (deadline !== undefined && deadline <= nowMs) return { status: 'failed', error: DEADLINE_EXCEEDED };
-  if (countedAttempts(job.attempts) >= MAX_ATTEMPTS) return { status: 'failed', error: exhausted(job.attempts) };
+  if (countedAttempts(job.attempts, job.spec.type) >= MAX_ATTEMPTS) return { status: 'failed', error: exhausted(job.attempts) };
   return undefined;
 };
 

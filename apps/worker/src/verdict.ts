@@ -61,7 +61,7 @@ export const judge = (job: Judged, attempts: Attempt[], error: AppError, nowMs: 
   // A whole reply that cannot be read may have carried a paid picture: only 408, 409, 429 and 5xx count as not done (promise 2).
   const paid = error.code === 'provider_bad_response' && job.spec.type === 'image';
   if (paid || !ERRORS[error.code].retryable) return failed;
-  const counted = countedAttempts(attempts);
+  const counted = countedAttempts(attempts, job.spec.type);
   const isFree = outcome === 'paused' || counted === 0;
   // From the start, not from the acceptance: a job may have waited for days for its `run_at`.
   const isSpent = isFree ? nowMs - (job.startedMs ?? job.queuedMs ?? job.createdMs) > MAX_FREE_MS : counted >= MAX_ATTEMPTS;

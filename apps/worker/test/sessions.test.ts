@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findBlob } from '@fana/core/blobs/store.ts';
-import { AppError } from '@fana/core/errors.ts';
 import { createAcceptor } from '@fana/core/jobs/acceptor.ts';
 import { eraseJob } from '@fana/core/jobs/erase.ts';
 import type { JobRecord } from '@fana/core/jobs/job.ts';
@@ -152,26 +151,6 @@ describe('the window', () => {
     const full = await say(session, 'word '.repeat(3000), small);
     expect(spoken(chats.at(-1))).toHaveLength(1);
     expect(full.warnings).toEqual(["2 earlier turns of the session did not fit the model's context and were left out."]);
-  });
-
-  it('is made shorter when the account takes less than the model, and the job tells of both calls', async () => {
-    const session = await newSession();
-    answer = () => 'word '.repeat(200).trim();
-    for (let at = 0; at < 10; at++) await say(session, `question ${at}`, { type: 'chat' });
-    answer = ({ messages }) => {
-      if (messages.length > 10)
-        throw new AppError('context_too_long', 'Request too large for gpt-4o: Limit 2000', { provider: { outcome: 'known', status: 429 } });
-      return 'fine';
-    };
-    const job = await say(session, 'and now?', { ...small, parameters: { max_tokens: 5500 } });
-    expect(job).toMatchObject({ status: 'completed', output: { text: 'fine' } });
-    expect(job.attempts.map(({ outcome }) => outcome)).toEqual(['failed', 'completed']);
-    const shown = (spoken(chats.at(-1)).length - 1) / 2;
-    expect(shown).toBeGreaterThan(0);
-    expect(job.warnings).toEqual([`${10 - shown} earlier turns of the session did not fit the model's context and were left out.`]);
-    answer = () => Promise.reject(new AppError('context_too_long', 'too long', { provider: { outcome: 'known', status: 400 } }));
-    const hopeless = await say(session, 'and now?', { type: 'chat' });
-    expect([hopeless.status, hopeless.error?.code, hopeless.attempts.length]).toEqual(['failed', 'context_too_long', 3]);
   });
 
   it('of a session of 1,000 turns costs within 1.2 of one whose turns just fill it: commands, bytes, tokens', async () => {

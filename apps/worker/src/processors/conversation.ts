@@ -42,17 +42,13 @@ const passedOn = (job: JobRecord, messages: InputMessage[], pictures: MessagePic
 /**
  * What goes into a conversation beside its messages: the pictures inside them by their place, those that go behind the last one (`extra`), the
  * ids of blobs that are shown that way (`known`), and blocks of text that were found for it (retrieved chunks, read pages), in their order.
- * `share`: of the room that is left, how much earlier turns may take.
  */
-export type Context = { inMessages: MessagePictures; extra: ReadPicture[]; known: ReadonlySet<string>; blocks?: string[]; share?: number };
+export type Context = { inMessages: MessagePictures; extra: ReadPicture[]; known: ReadonlySet<string>; blocks?: string[] };
 /** The context of a conversation without pictures. */
 export const NO_PICTURES: Context = { inMessages: new Map(), extra: [], known: new Set() };
 
-/** A conversation as providers take it, and what was left out of it. `shorter`: the same with fewer earlier turns, if there are any to leave out. */
-export type Conversation = { messages: ChatMessage[]; warnings: string[]; shorter?: () => Promise<Conversation> };
-
-/** An account may take less in one call than its model: of what should fit, this much is tried next. */
-const NEXT_SHARE = 0.3;
+/** A conversation as providers take it, and what was left out of it. */
+export type Conversation = { messages: ChatMessage[]; warnings: string[] };
 
 /** The system prompt that applies (the last one given wins: installation, key, session, job), and in which language to answer. */
 const systemText = (deps: Deps, { job, session }: Run): string => {
@@ -63,7 +59,7 @@ const systemText = (deps: Deps, { job, session }: Run): string => {
 const NO_WINDOW: Window = { messages: [], carried: [], warnings: [] };
 
 /** The turns before this one that fit what the model can take beside `fixed`: what is said in any case. */
-const windowOf = async (deps: Deps, run: Run, fixed: string[], { inMessages, extra, known, share = 1 }: Context): Promise<Window> => {
+const windowOf = async (deps: Deps, run: Run, fixed: string[], { inMessages, extra, known }: Context): Promise<Window> => {
   const { job, session, signal } = run;
   if (!session || session.turn <= 1) return NO_WINDOW;
   const { spec } = job;
@@ -75,7 +71,7 @@ const windowOf = async (deps: Deps, run: Run, fixed: string[], { inMessages, ext
   return buildWindow(deps, {
     sessionId: session.id,
     beforeTurn: session.turn,
-    budget: share * (promptBudget(sizes, typeof maxTokens === 'number' ? maxTokens : undefined) - said - MESSAGE_TOKENS),
+    budget: promptBudget(sizes, typeof maxTokens === 'number' ? maxTokens : undefined) - said - MESSAGE_TOKENS,
     withPictures: spec.type === 'vision',
     tenant: spec.tenant,
     known,
@@ -107,9 +103,7 @@ export const buildConversation = async (deps: Deps, run: Run, context: Context):
   const window = await windowOf(deps, run, [system, ...blocks, ...otherTexts(messages)], context);
   const before: ChatPart[] = [...window.carried, ...blocks.map((block): ChatPart => ({ type: 'text', text: block }))];
   if (before.length > 0) addBefore(said, before);
-  const conversation: Conversation = { messages: [...head, ...window.messages, ...said], warnings: window.warnings };
-  if (window.messages.length > 0) conversation.shorter = () => buildConversation(deps, run, { ...context, share: (context.share ?? 1) * NEXT_SHARE });
-  return conversation;
+  return { messages: [...head, ...window.messages, ...said], warnings: window.warnings };
 };
 
 /** Puts parts before the text of the last user message. Texts alone stay one text: some servers take nothing else. */

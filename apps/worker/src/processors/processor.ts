@@ -1,5 +1,4 @@
 import type { Deps } from '@fana/core/deps.ts';
-import type { AppError } from '@fana/core/errors.ts';
 import type { JobInput, JobOutput, JobRecord, Source, Usage } from '@fana/core/jobs/job.ts';
 import type { CallOptions, ChoiceDelta, Target } from '@fana/core/providers/provider.ts';
 import type { KeptPictures } from '@fana/core/web/read-pictures.ts';
@@ -21,8 +20,8 @@ export type Run = {
    * Serves the targets in order: the next one only when the account lacks the model before it.
    */
   call: <T>(targets: Target[], call: (target: Target, options: CallOptions) => Promise<T>) => Promise<{ result: T; target: Target }>;
-  /** Closes the line of a call that was answered, or failed with `error`, before the next one. A line of a batch makes one call. */
-  settle?: (error?: AppError) => Promise<void>;
+  /** Closes the line of a call that was answered, before the next one: an ingest makes several. A line of a batch makes one. */
+  settle?: () => Promise<void>;
   /** Writes down something that was paid for, however long Redis takes no writes: see persist.ts. */
   persist: <T>(step: () => Promise<T>) => Promise<T>;
   /** Publishes a piece of an answer. */

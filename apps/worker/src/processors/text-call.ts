@@ -1,27 +1,9 @@
 import type { Deps } from '@fana/core/deps.ts';
-import { AppError } from '@fana/core/errors.ts';
-import { countedAttempts, MAX_ATTEMPTS } from '@fana/core/jobs/job.ts';
 import type { Conversation } from './conversation.ts';
 import type { ProcessResult, Run } from './processor.ts';
 
-/**
- * Makes the call of a chat or vision job, publishing its text as it comes. In a session that is too long for the model or the account, it is made
- * again with fewer earlier turns, as long as attempts are left.
- */
-export const callForText = async (deps: Deps, run: Run, conversation: Conversation): Promise<ProcessResult> => {
-  let current = conversation;
-  for (let calls = countedAttempts(run.job.attempts) + 1; ; calls++) {
-    try {
-      return await callOnce(deps, run, current);
-    } catch (thrown) {
-      if (!(thrown instanceof AppError) || thrown.code !== 'context_too_long' || !current.shorter || !run.settle || calls >= MAX_ATTEMPTS) throw thrown;
-      await run.settle(thrown);
-      current = await current.shorter();
-    }
-  }
-};
-
-const callOnce = async (deps: Deps, run: Run, { messages, warnings }: Conversation): Promise<ProcessResult> => {
+/** Makes the one call of a chat or vision job, publishing its text as it comes. */
+export const callForText = async (deps: Deps, run: Run, { messages, warnings }: Conversation): Promise<ProcessResult> => {
   const { job } = run;
   // On `/v1/jobs` it is said with each picture, not as a parameter of the call.
   const { detail: _detail, ...native } = job.spec.parameters;

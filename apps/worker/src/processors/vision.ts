@@ -5,6 +5,7 @@ import { readPictures } from '@fana/core/web/read-pictures.ts';
 import { buildConversation, type MessagePictures, pictureKey } from './conversation.ts';
 import { readNamedPages } from './named-pages.ts';
 import type { Processor, Run } from './processor.ts';
+import { cited, retrieve } from './retrieve.ts';
 import { callForText } from './text-call.ts';
 
 /** The pictures inside the conversation's messages, by their place. */
@@ -29,7 +30,9 @@ export const processVision: Processor = async (deps, run) => {
   const extra = pictures.slice(placed.length);
   if (pictures.length === 0) throw new AppError('image_unreadable', 'There is no picture to look at.', { param: 'input' });
   const known = new Set(wanted.flatMap((image) => (image.kind === 'blob' ? [image.blobId] : [])));
+  const found = await retrieve(deps, run);
   const { blocks, sources } = await readNamedPages(deps, run, 'read');
-  const result = await callForText(deps, run, await buildConversation(deps, run, { inMessages, extra, known, blocks }));
+  const context = [...(found.block === undefined ? [] : [found.block]), ...blocks];
+  const result = cited(await callForText(deps, run, await buildConversation(deps, run, { inMessages, extra, known, blocks: context })), found);
   return sources.length > 0 ? { ...result, sources } : result;
 };

@@ -108,6 +108,8 @@ export type JobSpec = {
   endpoint?: EndpointName;
   /** What the reply of that endpoint repeats or depends on and no provider is told. */
   echo?: Record<string, unknown>;
+  /** Chunks of a collection to answer from. */
+  retrieval?: { collectionId: string; topK: number };
   /** Of an ingest: the document it reads. */
   ingest?: { collectionId: string; documentId: string };
   /** Provider pauses are waited out this long in all, then the job fails: compatible routes answer 429. */
@@ -194,7 +196,17 @@ export type AnswerChoice = { message: AnswerMessage; finishReason: string; logpr
  * `text` and `finishReason` are those of the first answer. `choices` holds all of them, when there is more to tell than that: several,
  * tool calls, a refusal, log probabilities, reasoning. `envelope`: what the provider said of the reply as a whole (`system_fingerprint`).
  */
-export type TextOutput = { kind: 'text'; text: string; finishReason: string; choices?: AnswerChoice[]; envelope?: Record<string, unknown> };
+export type TextOutput = {
+  kind: 'text';
+  text: string;
+  finishReason: string;
+  choices?: AnswerChoice[];
+  envelope?: Record<string, unknown>;
+  /** The chunks that the model was given, in their order. */
+  citations?: Citation[];
+};
+/** A chunk of a document that an answer was made from. */
+export type Citation = { documentId: string; chunk: number; title: string | null; url: string | null; score: number };
 /** `background` and `quality`: what the provider says it chose. */
 export type ImageOutput = { kind: 'images'; images: StoredImage[]; background?: string; quality?: string };
 /** `vectors`: base64 of little-endian 32-bit floats, in the order of the inputs. The record of a long result has none: its blob does. */
@@ -246,11 +258,13 @@ export type JobRecord = {
 };
 
 /**
- * Attempts that use up the budget of three: provider pauses (429, 529) do not. An ingest makes many calls: those since the last one that was
- * answered count.
+ * Attempts that use up the budget of three: provider pauses (429, 529) do not, nor do calls that were answered while the run went on. An
+ * ingest makes many calls: those since the last one that was answered count.
  */
-export const countedAttempts = (attempts: Attempt[]): number =>
-  attempts.slice(attempts.findLastIndex(({ outcome }) => outcome === 'completed') + 1).filter(({ outcome }) => outcome !== 'paused').length;
+export const countedAttempts = (attempts: Attempt[], type: JobType): number => {
+  const since = type === 'ingest' ? attempts.findLastIndex(({ outcome }) => outcome === 'completed') + 1 : 0;
+  return attempts.slice(since).filter(({ outcome }) => outcome !== 'paused' && outcome !== 'completed').length;
+};
 
 /** Provider calls of one run before it fails (promise 3). */
 export const MAX_ATTEMPTS = 3;

@@ -1,6 +1,6 @@
 import { signedBlobUrl } from '../blobs/signed-url.ts';
 import type { Deps } from '../deps.ts';
-import type { Attempt, EmbeddingOutput, ImageOutput, IngestOutput, JobError, JobRecord, Source, TextOutput, Usage } from './job.ts';
+import type { Attempt, Citation, EmbeddingOutput, ImageOutput, IngestOutput, JobError, JobRecord, Source, TextOutput, Usage } from './job.ts';
 import { readOutput } from './long-texts.ts';
 
 const seconds = (ms: number | undefined): number | null => (ms === undefined ? null : Math.floor(ms / 1000));
@@ -28,11 +28,14 @@ const presentEmbeddings = ({ count, dimensions, vectors }: EmbeddingOutput, blob
   embeddings: { count, dimensions, encoding: 'base64_float32', vectors: blobId === undefined ? vectors : null, blob_id: blobId ?? null },
 });
 
+const presentCitation = ({ documentId, chunk, title, url, score }: Citation) => ({ document_id: documentId, chunk, title, url, score });
+
 /** What a message was answered with, as clients see it. */
 export const presentOutput = (config: Deps['config'], output: TextOutput | ImageOutput | IngestOutput | undefined, language: string | null) => {
   if (!output) return null;
   if (output.kind === 'ingest') return { collection_id: output.collectionId, document_id: output.documentId, chunks: output.chunks };
-  if (output.kind === 'text') return { text: output.text, finish_reason: output.finishReason, language, citations: [] };
+  if (output.kind === 'text')
+    return { text: output.text, finish_reason: output.finishReason, language, citations: (output.citations ?? []).map(presentCitation) };
   return {
     images: output.images.map((image) => ({
       blob_id: image.blobId,

@@ -39,6 +39,7 @@ export const encodeSpec = (spec: JobSpec): string => {
   if (spec.webhook) line.webhook = spec.webhook;
   if (spec.endpoint !== undefined) line.endpoint = spec.endpoint;
   if (spec.echo !== undefined && filled(spec.echo)) line.echo = spec.echo;
+  if (spec.retrieval !== undefined) line.retrieval = spec.retrieval;
   if (spec.ingest !== undefined) line.ingest = spec.ingest;
   if (spec.pauseBudgetMs !== undefined) line.pauseBudgetMs = spec.pauseBudgetMs;
   if (spec.runAtMs !== undefined) line.runAtMs = spec.runAtMs;

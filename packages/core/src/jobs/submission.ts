@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
 import { parseWith } from '../parse.ts';
+import { MAX_TOP_K } from '../retrieval/collection.ts';
 import { languageSchema } from '../sessions/language-tag.ts';
 import { anyParameters } from './catalog.ts';
 import { END_EVENTS, MESSAGE_TYPES } from './job.ts';
@@ -50,7 +51,7 @@ export const metadataSchema = z
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs');
 
 /** Fields of the contract whose features are not built yet: refused by name, never ignored. */
-const NOT_BUILT_YET = ['retrieval', 'max_cost_usd'] as const;
+const NOT_BUILT_YET = ['max_cost_usd'] as const;
 
 const textInput = z.strictObject({ text: text.optional(), images: z.array(image).max(MAX_IMAGES).optional() });
 const messagesInput = z.strictObject({ messages: z.array(message).min(1).max(2000) });
@@ -73,6 +74,12 @@ const envelope = z.strictObject({
     .refine((id) => isId('ses', id), 'must be the id of a session')
     .optional(),
   language: languageSchema.optional(),
+  retrieval: z
+    .strictObject({
+      collection_id: z.string().max(100),
+      top_k: z.int().min(1, 'must be at least 1').max(MAX_TOP_K, `must be at most ${MAX_TOP_K}`).optional(),
+    })
+    .optional(),
   priority: z.int().min(1).max(10).optional(),
   run_at: z.number().min(0).optional(),
   deadline_seconds: z.int().min(1).max(MAX_RUN_AT_SECONDS).optional(),

@@ -4,6 +4,8 @@ import type { Deps } from '../deps.ts';
 import { checkCall, type EndpointCall } from '../endpoints/endpoint.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { DEFAULT_TOP_K } from '../retrieval/collection.ts';
+import { findCollection } from '../retrieval/manage-collections.ts';
 import { findSession } from '../sessions/manage-sessions.ts';
 import type { Session } from '../sessions/session.ts';
 import { overRequestLimit } from '../tenants/limits.ts';
@@ -12,7 +14,7 @@ import { assertAllowedUrl } from '../web/allowed-url.ts';
 import type { Acceptor } from './acceptor.ts';
 import { parametersOf, pictureTask } from './catalog.ts';
 import { buildInput, keepPictures } from './input.ts';
-import type { EndpointName, JobInput, JobRecord, JobSpec } from './job.ts';
+import type { EndpointName, JobInput, JobRecord, JobSpec, JobType } from './job.ts';
 import { mayHoldBytes } from './long-texts.ts';
 import { decideType } from './route.ts';
 import { DEFAULT_PRIORITY, encodeSpec, previewOf } from './spec-line.ts';
@@ -47,6 +49,21 @@ const systemOf = (submission: Submission, submitter: Submitter, session: Session
   return { source: 'installation' };
 };
 
+/**
+ * The collection a message is to be answered from. A picture is made from no documents: when the message alone decided on one, it is told.
+ * @throws AppError `not_found`, `invalid_request`, with `param`.
+ */
+const retrievalOf = async (deps: Deps, tenant: string, submission: Submission, type: JobType): Promise<JobSpec['retrieval']> => {
+  if (!submission.retrieval) return undefined;
+  const { collection_id: collectionId, top_k: topK = DEFAULT_TOP_K } = submission.retrieval;
+  const collection = await findCollection(deps, tenant, collectionId);
+  const param = 'retrieval.collection_id';
+  if (!collection) throw new AppError('not_found', `${param}: there is no such collection.`, { param });
+  if (type !== 'image') return { collectionId, topK };
+  if (submission.type === 'image') throw new AppError('invalid_request', 'retrieval: does not apply to jobs of type image.', { param: 'retrieval' });
+  return undefined;
+};
+
 /** Builds the part of the record that never changes. Bytes it had to store are named in `ownedBlobIds`. */
 const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submission, ownedBlobIds: string[]): Promise<JobSpec> => {
   const input = await buildInput({ deps, tenant: submitter.tenant, ownedBlobIds }, submission.input);
@@ -63,6 +80,7 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
   // How closely pictures are looked at is said with each picture, not as a parameter of the call.
   const { detail: _detail, ...said } = known;
   deps.providers.checkParameters(model, type, said, takesSessionPictures && type === 'image' ? 'edit' : pictureTask(type, input));
+  const retrieval = await retrievalOf(deps, submitter.tenant, submission, type);
   const spec: JobSpec = {
     tenant: submitter.tenant,
     keyId: submitter.keyId,
@@ -84,6 +102,8 @@ const buildSpec = async (deps: Deps, submitter: Submitter, submission: Submissio
       url: submission.webhook.url,
       events: submission.webhook.events ?? ['job.completed', 'job.failed', 'job.cancelled', 'job.unknown_outcome'],
     };
+  if (retrieval) spec.retrieval = retrieval;
+  else if (submission.retrieval) spec.warnings.push('retrieval does not apply to jobs of type image and was left out.');
   if (session) spec.sessionId = session.id;
   if (takesSessionPictures) spec.takesSessionPictures = true;
   const language = submission.language ?? session?.language ?? 'auto';

@@ -177,5 +177,10 @@ export const chunkText = (text: string): ChunkedText => {
     for (const piece of cutBlock(block)) gatherer.add(piece);
   }
   gatherer.end();
+  // A document may be headings alone: they are its text then.
+  if (gatherer.chunks.length === 0) {
+    for (const piece of cutText(text.trim())) gatherer.add(piece);
+    gatherer.end();
+  }
   return { title, chunks: gatherer.chunks };
 };

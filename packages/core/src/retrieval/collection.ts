@@ -53,6 +53,9 @@ export type DocumentRecord = {
 export const MAX_DOCUMENT_BYTES = 200_000_000;
 /** Of readable text: some 7,000 pages. */
 export const MAX_TEXT_BYTES = 20_000_000;
+/** PDFs are mostly pictures and fonts. */
+export const MAX_PDF_BYTES = 100_000_000;
+export const MAX_PDF_PAGES = 3000;
 /** Chunks of one document. */
 export const MAX_CHUNKS = 20_000;
 /** Chunks a search returns at most, and unless it says how many. */

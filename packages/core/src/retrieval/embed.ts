@@ -66,6 +66,9 @@ export const embeddingTargets = (deps: Pick<Deps, 'providers'>, { provider, mode
   );
 };
 
+/** The part of a question that is searched for. */
+export const queryText = (query: string): string => query.slice(0, MAX_QUERY_CHARS).toWellFormed();
+
 /**
  * The vector of a question, by the model that made those of the collection.
  * @throws AppError `model_not_available`, `provider_paused` and what the provider answers.
@@ -78,7 +81,7 @@ export const embedQuery = async (
 ): Promise<Float32Array> => {
   const clock = AbortSignal.timeout(QUERY_TIMEOUT_MS);
   const either = signal ? AbortSignal.any([signal, clock]) : clock;
-  const text = query.slice(0, MAX_QUERY_CHARS).toWellFormed();
+  const text = queryText(query);
   if (embedding.provider === 'local') {
     const [vector] = await deps.retrieval.local.embed([text], { signal: either, isUrgent: true });
     return vector ?? new Float32Array();

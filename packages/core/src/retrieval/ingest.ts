@@ -26,7 +26,7 @@ export type IngestRun = {
 const replaced = (): AppError => new AppError('not_found', 'The document was deleted or replaced while it was ingested.');
 
 /** What is embedded and looked up: a chunk says little without the headings it stands under. */
-const searchText = (title: string | null, { path, text }: Chunk): string => [...new Set([title, ...path])].filter(Boolean).concat(text).join('\n');
+export const searchText = (title: string | null, { path, text }: Chunk): string => [...new Set([title, ...path])].filter(Boolean).concat(text).join('\n');
 
 const rowsOf = (document: DocumentRecord, run: IngestRun, chunks: Chunk[], searches: string[], vectors: Float32Array[], from: number): ChunkRow[] =>
   chunks.map((chunk, at) => ({
@@ -64,8 +64,9 @@ const storeChunks = async (deps: Deps, run: IngestRun, { collection, document, d
 };
 
 const readAndStore = async (deps: Deps, run: IngestRun, { collection, document, done }: Reading): Promise<number> => {
-  const { text, bytes } = await readDocument(deps, document, run.signal);
-  const chunked = await chunkApart(text, run.signal);
+  const { text, bytes, title } = await readDocument(deps, document, run.signal);
+  const cut = await chunkApart(text, run.signal);
+  const chunked = { ...cut, title: title ?? cut.title };
   const total = chunked.chunks.length;
   if (total === 0) throw new AppError('document_unreadable', 'The document holds no text.');
   const facts = { bytes, total, ...(chunked.title !== null && { found_title: chunked.title }) };

@@ -69,11 +69,15 @@ export const storeContent = (deps: Deps, tenant: string, source: AsyncIterable<U
 /** The content of a document as it is kept: a file is copied, because it may be deleted tomorrow. */
 export type Content = { source: DocumentSource; bytes?: number; preview: string };
 
+const piecesOf = async function* (text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text.toWellFormed());
+};
+
 /** Keeps the content of a JSON body. @throws AppError `invalid_request` (no such file), `storage_error`. */
 export const keepContent = async (deps: Deps, tenant: string, given: Given): Promise<Content> => {
   if (given.kind === 'url') return { source: { kind: 'url', url: given.url }, preview: given.url };
   if (given.kind === 'text') {
-    const blob = await storeContent(deps, tenant, [Buffer.from(given.text.toWellFormed())] as unknown as AsyncIterable<Uint8Array>, given.mediaType);
+    const blob = await storeContent(deps, tenant, piecesOf(given.text), given.mediaType);
     return { source: { kind: 'blob', blobId: blob.id, mediaType: given.mediaType }, bytes: blob.bytes, preview: given.text.slice(0, 500) };
   }
   const file = await findFile(deps, tenant, given.fileId);

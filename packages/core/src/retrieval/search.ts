@@ -23,8 +23,8 @@ const ROUNDS = 4;
 /** The metadata pair of a document, as the index keeps it. */
 export const tagOf = ([key, value]: [string, string]): string => `${key}=${value}`;
 
-/** As `searchCollection`, with the vector of the query made already: what the benchmark measures. */
-const searchVector = async (deps: Pick<Deps, 'redis' | 'retrieval'>, collection: Collection, search: Search, vector: Float32Array): Promise<Match[]> => {
+/** As `searchCollection`, with the vector of the query made already. */
+export const searchVector = async (deps: Pick<Deps, 'redis' | 'retrieval'>, collection: Collection, search: Search, vector: Float32Array): Promise<Match[]> => {
   const { query: text, topK, filter } = search;
   const limit = Math.max(HALF_MIN, HALF_FACTOR * topK);
   const tags = Object.entries(filter?.metadata ?? {}).map(tagOf);
