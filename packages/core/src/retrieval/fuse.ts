@@ -1,27 +1,26 @@
 import type { Embedding } from './collection.ts';
 import type { Hit } from './table.ts';
 
-/** How the halves are weighed: `k` is the constant of reciprocal rank fusion, how little the first ranks differ. */
-type Weights = { k: number; fullText: number; vector: number };
+/** The usual constant of reciprocal rank fusion (Cormack et al. 2009): how little the first ranks differ. */
+const K = 60;
 
-/** Halves that are about as good as each other (Cormack et al. 2009). */
-const EQUAL: Weights = { k: 60, fullText: 1, vector: 1 };
 /**
- * A model that understands less than words tell: it decides between chunks whose words say as much, and finds what words do not. Chosen on the
- * sets of `npm run bench -- retrieval`, where equal weights cost a fifth of what full text alone finds.
+ * How much vectors count beside words. The model in the house understands less than words tell. Chosen on the sets of `npm run bench -- retrieval`:
+ * with plain ranks and equal weights the hybrid lost a fifth of what full text alone finds.
  */
-const WORDS_FIRST: Weights = { k: 5, fullText: 1, vector: 0.15 };
-
-const weightsOf = ({ provider }: Embedding): Weights => (provider === 'local' || provider === 'simulated' ? WORDS_FIRST : EQUAL);
+const vectorWeight = ({ provider }: Embedding): number => (provider === 'local' || provider === 'simulated' ? 0.3 : 1);
 
 export type Fused = { hit: Hit; score: number };
 
-/** Reciprocal rank fusion of both halves, the best first. A score of 1: first in both. */
+/**
+ * Reciprocal rank fusion of both halves, the best first. A rank counts as much as the hit is sure of itself: words beside the best hit of the
+ * half, vectors by their cosine; so a half that found nothing good does not crowd out the other. A score of 1: first in both, and the same text.
+ */
 export const fuse = (fullText: Hit[], vector: Hit[], embedding: Embedding): Fused[] => {
-  const weights = weightsOf(embedding);
-  const best = (weights.fullText + weights.vector) / (weights.k + 1);
+  const weight = vectorWeight(embedding);
+  const best = (1 + weight) / (K + 1);
   const fused = new Map<string, Fused>();
-  const add = (hits: Hit[], weight: number): void => {
+  const add = (hits: Hit[], strength: (hit: Hit) => number): void => {
     const seen = new Set<string>();
     for (const hit of hits) {
       const key = `${hit.document_id} ${hit.chunk}`;
@@ -29,11 +28,12 @@ export const fuse = (fullText: Hit[], vector: Hit[], embedding: Embedding): Fuse
       if (seen.has(key)) continue;
       seen.add(key);
       const known = fused.get(key) ?? { hit, score: 0 };
-      known.score += weight / (weights.k + seen.size) / best;
+      known.score += strength(hit) / (K + seen.size) / best;
       fused.set(key, known);
     }
   };
-  add(fullText, weights.fullText);
-  add(vector, weights.vector);
+  const strongest = fullText[0]?.strength ?? 1;
+  add(fullText, (hit) => hit.strength / strongest);
+  add(vector, (hit) => weight * Math.max(0, hit.strength));
   return [...fused.values()].sort((a, b) => b.score - a.score);
 };

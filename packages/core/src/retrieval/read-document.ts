@@ -61,7 +61,7 @@ export const readDocument = async (deps: Deps, document: DocumentRecord, signal:
   if (blob.bytes > MAX_TEXT_BYTES && !bytes.subarray(0, 1024).includes('%PDF-')) throw tooLarge(`${MAX_TEXT_BYTES} bytes of text`);
   promisedKind(mediaType);
   const limits = { maxChars: MAX_TEXT_BYTES, maxPages: MAX_PDF_PAGES, timeoutMs: EXTRACT_TIMEOUT_MS };
-  const { text, title, isTruncated, pageCount, pageStarts } = await extract({ bytes, contentType: mediaType }, limits, signal);
+  const { text, title, isTruncated, pageCount, pageStarts } = await extract({ bytes, contentType: mediaType, owner: document.tenant }, limits, signal);
   if (pageCount !== undefined && pageCount > MAX_PDF_PAGES) throw tooLarge(`${MAX_PDF_PAGES} pages of a PDF`);
   if (text.length >= MAX_TEXT_BYTES || (isTruncated && pageCount === undefined)) throw tooLarge('3 million characters of a page and 20 million of a text');
   if (pageCount !== undefined && (pageStarts?.length ?? 0) < pageCount) throw new AppError('document_unreadable', 'The PDF takes too long to read.');

@@ -16,8 +16,8 @@ export type ChunkRow = {
   vector: Float32Array;
 };
 
-/** A chunk as one half of a search found it; the best is first. */
-export type Hit = Pick<ChunkRow, 'document_id' | 'version' | 'chunk' | 'text' | 'path'>;
+/** A chunk as one half of a search found it; the best is first. `strength`: its BM25 score, or the cosine of its vector. */
+export type Hit = Pick<ChunkRow, 'document_id' | 'version' | 'chunk' | 'text' | 'path'> & { strength: number };
 
 /** Which chunks a search looks at, decided before anything is compared. */
 export type ChunkFilter = { documentIds?: string[] | undefined; tags?: string[] | undefined; withoutVersions?: string[] | undefined };
@@ -153,6 +153,8 @@ const createShelf = (folder: string): Shelf => {
   };
 };
 
+const hitOf = ({ document_id, version, chunk, text, path }: ChunkRow, strength: number): Hit => ({ document_id, version, chunk, text, path, strength });
+
 const searchTable = async (table: Table, { text, vector, filter, limit }: TableQuery): Promise<{ fullText: Hit[]; vector: Hit[] }> => {
   const where = whereOf(filter);
   const near = table.query().nearestTo(vector).distanceType('cosine');
@@ -168,7 +170,7 @@ const searchTable = async (table: Table, { text, vector, filter, limit }: TableQ
       .limit(limit)
       .toArray(),
   ]);
-  return { fullText: byText as Hit[], vector: byVector as Hit[] };
+  return { fullText: byText.map((row) => hitOf(row, row._score)), vector: byVector.map((row) => hitOf(row, 1 - row._distance)) };
 };
 
 /** The tables under `folder`. Nothing is loaded or opened before the first use. */
