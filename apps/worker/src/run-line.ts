@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { partsExpireMs } from '@fana/core/batches/batch.ts';
 import { type ChunkLine, customIdOf } from '@fana/core/batches/chunk-lines.ts';
 import { estimateUsd } from '@fana/core/batches/estimate.ts';
 import { type BatchLine, LineProblem, parseLine } from '@fana/core/batches/parse-line.ts';
@@ -134,7 +135,13 @@ const toResult = async (deps: Deps, one: Line, finished: FinishedLine): Promise<
   const text = JSON.stringify(finished);
   if (text.length <= INLINE_RESULT_BYTES && !mayHoldBytes(text)) return { ...place(one), kind: 'completed', finished };
   const { batch, hold } = one.held;
-  const save = (): Promise<BlobRecord> => saveBlob(deps, { tenant: batch.spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' });
+  const save = (): Promise<BlobRecord> =>
+    saveBlob(deps, {
+      tenant: batch.spec.tenant,
+      bytes: Buffer.from(text),
+      mediaType: 'application/json',
+      expiresMs: partsExpireMs(batch.spec, deps.config.blobs.ttlSeconds),
+    });
   try {
     const blob = await storePaid<BlobRecord>((step) => persist(hold, step), save, 'The provider answered, but the answer could not be stored.');
     return { ...place(one), kind: 'completed_long', blobId: blob.id };

@@ -18,7 +18,15 @@ export const STREAM_MAX_MS = 6 * 3_600_000;
 export const keepBlob = (chain: ChainableCommander, record: BlobRecord): ChainableCommander =>
   chain.zadd(BLOB_EXPIRY, record.expiresMs, record.id).set(blobKey(record.id), JSON.stringify(record));
 
-export type NewBlob = { tenant: string; bytes: Buffer; mediaType: string; width?: number; height?: number };
+export type NewBlob = {
+  tenant: string;
+  bytes: Buffer;
+  mediaType: string;
+  width?: number;
+  height?: number;
+  /** Default: FANA_BLOB_TTL_SECONDS from now. */
+  expiresMs?: number;
+};
 
 /**
  * Stores bytes: the record with its expiry first, then the bytes, so that a crash between leaves nothing that is never cleaned.
@@ -27,6 +35,7 @@ export type NewBlob = { tenant: string; bytes: Buffer; mediaType: string; width?
 export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | 'now'>, blob: NewBlob): Promise<BlobRecord> => {
   const { tenant, bytes, mediaType, width, height } = blob;
   const createdMs = deps.now();
+  const expiresMs = blob.expiresMs ?? createdMs + deps.config.blobs.ttlSeconds * 1000;
   const record: BlobRecord = {
     id: newId('blob'),
     tenant,
@@ -34,7 +43,7 @@ export const saveBlob = async (deps: Pick<Deps, 'redis' | 'blobs' | 'config' | '
     bytes: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     createdMs,
-    expiresMs: createdMs + deps.config.blobs.ttlSeconds * 1000,
+    expiresMs,
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
   };
