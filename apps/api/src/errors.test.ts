@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { STATUS } from '@fana/core/error-status.ts';
 import { AppError, ERRORS, type ErrorCode } from '@fana/core/errors.ts';
 import { expect, test } from 'vitest';
 import { errorBody, errorHeaders } from './errors.ts';
 
-const rows = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8')
+const docs = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8');
+const rows = docs
   .split('\n')
   .filter((line) => line.startsWith('| `'))
   .map((line) => line.split('|').map((cell) => cell.trim()));
@@ -18,6 +19,15 @@ test('docs/errors.md lists every code with its status, type and retryability, in
     retryable ? 'yes' : 'no',
   ]);
   expect(documented).toEqual(expected);
+});
+
+test('docs/errors.md has the codes that only batches know', () => {
+  const folder = new URL('../../../packages/core/src/batches/', import.meta.url);
+  const files = [...readdirSync(folder).map((name) => new URL(name, folder)), new URL('../../worker/src/run-batch.ts', import.meta.url)];
+  const source = files.map((file) => readFileSync(file, 'utf8')).join('\n');
+  const codes = new Set([...source.matchAll(/(?:LineProblem\(|code: )'([a-z_]+)'/g)].map(([, code]) => code));
+  expect(codes.size).toBeGreaterThan(10);
+  for (const code of codes) expect(docs).toContain(`\`${code}\``);
 });
 
 test('every code has a meaning and an advice, each one sentence at least', () => {

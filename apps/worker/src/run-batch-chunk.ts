@@ -1,4 +1,4 @@
-import type { BatchRecord } from '@fana/core/batches/batch.ts';
+import { type BatchRecord, partsExpireMs } from '@fana/core/batches/batch.ts';
 import { type ChunkLine, readChunk } from '@fana/core/batches/chunk-lines.ts';
 import { feed, stepMessage } from '@fana/core/batches/messages.ts';
 import { chunkResults, claimChunk, endChunk, type LineState, type Part, readBatch, releaseChunk, stopBatch } from '@fana/core/batches/store.ts';
@@ -98,7 +98,12 @@ const giveBack = async (deps: Deps, { batch, chunk, hold }: HeldChunk, left: Ext
 const storeResults = async (deps: Deps, batch: BatchRecord, results: string[]): Promise<Part | undefined> => {
   if (results.length === 0) return undefined;
   const numbers = results.map((line) => Number.parseInt(line, 10));
-  const blob = await saveBlob(deps, { tenant: batch.spec.tenant, bytes: Buffer.from(`${results.join('\n')}\n`), mediaType: 'application/json' });
+  const blob = await saveBlob(deps, {
+    tenant: batch.spec.tenant,
+    bytes: Buffer.from(`${results.join('\n')}\n`),
+    mediaType: 'application/json',
+    expiresMs: partsExpireMs(batch.spec, deps.config.blobs.ttlSeconds),
+  });
   return { blobId: blob.id, count: results.length, first: Math.min(...numbers), last: Math.max(...numbers) };
 };
 

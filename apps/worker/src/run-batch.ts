@@ -1,4 +1,4 @@
-import type { BatchEnd, BatchProblem, BatchRecord, BatchStop } from '@fana/core/batches/batch.ts';
+import { type BatchEnd, type BatchProblem, type BatchRecord, type BatchStop, partsExpireMs } from '@fana/core/batches/batch.ts';
 import { type Ending, endBatch } from '@fana/core/batches/finish.ts';
 import { feed } from '@fana/core/batches/messages.ts';
 import { LineTooLong } from '@fana/core/batches/read-lines.ts';
@@ -63,7 +63,12 @@ const validate = async (deps: Deps, batch: BatchRecord, hold: Hold): Promise<Mes
     await end(found.problems);
     return DONE;
   }
-  const index = await saveBlob(deps, { tenant: batch.spec.tenant, bytes: Buffer.from(JSON.stringify(found.offsets)), mediaType: 'application/json' });
+  const index = await saveBlob(deps, {
+    tenant: batch.spec.tenant,
+    bytes: Buffer.from(JSON.stringify(found.offsets)),
+    mediaType: 'application/json',
+    expiresMs: partsExpireMs(batch.spec, deps.config.blobs.ttlSeconds),
+  });
   const plan = { total: found.total, chunks: found.offsets.length - 1, indexBlobId: index.id, model: found.model };
   const status = await persist(hold, () => planBatch(deps, batch, hold.lease, plan));
   if (status === 'in_progress') await feed(deps, batch);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { partsExpireMs } from '@fana/core/batches/batch.ts';
 import { type ChunkLine, customIdOf } from '@fana/core/batches/chunk-lines.ts';
 import { estimateUsd } from '@fana/core/batches/estimate.ts';
 import { type BatchLine, LineProblem, parseLine } from '@fana/core/batches/parse-line.ts';
@@ -132,7 +133,12 @@ const toResult = async (deps: Deps, one: Line, finished: FinishedLine): Promise<
   const text = JSON.stringify(finished);
   if (text.length <= INLINE_RESULT_BYTES && !mayHoldBytes(text)) return { ...place(one), kind: 'completed', finished };
   const { batch, hold } = one.held;
-  const blob = { tenant: batch.spec.tenant, bytes: Buffer.from(text), mediaType: 'application/json' };
+  const blob = {
+    tenant: batch.spec.tenant,
+    bytes: Buffer.from(text),
+    mediaType: 'application/json',
+    expiresMs: partsExpireMs(batch.spec, deps.config.blobs.ttlSeconds),
+  };
   try {
     // Kept aside or not: whoever reads it waits until the store has it.
     const { record } = await savePaid(deps, (step) => persist(hold, step), blob, 'The provider answered, but the answer could not be stored.');

@@ -113,17 +113,23 @@ test('a page ends before a line that has ended and was not seen yet', async () =
   expect((await listResults(api, batch, { limit: 10, after: page.results[0]?.id })).results.map(({ custom_id }) => custom_id)).toEqual(['id-1', 'id-2']);
 });
 
+/** Ends a line with a picture of these bytes, told in base64; returns its blob. */
+const settlePicture = async (batchId: string, line: number, bytes: Buffer): Promise<string> => {
+  const { id } = await saveBlob(worker, { tenant: TENANT, bytes, mediaType: 'image/png' });
+  const image = { blobId: id, mediaType: 'image/png', width: 1, height: 1, bytes: bytes.length, sha256: 'x', expiresMs: Date.now() + 60_000 };
+  const spec = { model: 'gpt-image-2', type: 'image', parameters: {}, metadata: {}, echo: { response_format: 'b64_json' } };
+  const finished = { createdMs: 1, finishedMs: 2, warnings: [], spec, output: { kind: 'images', images: [image] } };
+  const result = JSON.stringify({ line, customId: `id-${line}`, kind: 'completed', finished });
+  await settleLine(worker, { batchId, chunk: 0, lease: 'worker', line }, { isFailed: false, result });
+  return id;
+};
+
 test('a picture that is gone does not keep the other results of its page from anybody', async () => {
   const batch = await planned();
   await claimChunk(worker, batch, 0, 'worker');
   for (const line of [0, 1, 2]) {
-    const picture = await saveBlob(worker, { tenant: TENANT, bytes: Buffer.from(`picture ${line}`), mediaType: 'image/png' });
-    const image = { blobId: picture.id, mediaType: 'image/png', width: 1, height: 1, bytes: 9, sha256: 'x', expiresMs: Date.now() + 60_000 };
-    const spec = { model: 'gpt-image-2', type: 'image', parameters: {}, metadata: {}, echo: { response_format: 'b64_json' } };
-    const finished = { createdMs: 1, finishedMs: 2, warnings: [], spec, output: { kind: 'images', images: [image] } };
-    const result = JSON.stringify({ line, customId: `id-${line}`, kind: 'completed', finished });
-    await settleLine(worker, { batchId: batch.id, chunk: 0, lease: 'worker', line }, { isFailed: false, result });
-    if (line === 1) await removeBlobs(worker, [picture.id]);
+    const blobId = await settlePicture(batch.id, line, Buffer.from(`picture ${line}`));
+    if (line === 1) await removeBlobs(worker, [blobId]);
   }
   const { results } = await listResults(api, batch, { limit: 10 });
   expect(results).toMatchObject([
@@ -131,4 +137,14 @@ test('a picture that is gone does not keep the other results of its page from an
     { custom_id: 'id-1', response: null, error: { code: 'result_deleted' } },
     { custom_id: 'id-2', response: { status_code: 200 }, error: null },
   ]);
+});
+
+test('a page of pictures ends when it is some MB long, whatever its limit, and the next one goes on', async () => {
+  const batch = await planned();
+  await claimChunk(worker, batch, 0, 'worker');
+  for (const line of [0, 1, 2]) await settlePicture(batch.id, line, Buffer.alloc(10_000_000, line));
+  const page = await listResults(api, batch, { limit: 100 });
+  expect([page.results.map(({ custom_id }) => custom_id), page.hasMore]).toEqual([['id-0', 'id-1'], true]);
+  const next = await listResults(api, batch, { limit: 100, after: page.results.at(-1)?.id });
+  expect([next.results.map(({ custom_id }) => custom_id), next.hasMore]).toEqual([['id-2'], false]);
 });

@@ -47,6 +47,12 @@ export type BatchStop = 'cancelled' | 'expired' | 'capped' | 'input_gone';
 /** What OpenAI lists in `errors.data`. `line` counts from 1. */
 export type BatchProblem = { code: string; message: string; line: number | null; param: string | null };
 
+/**
+ * When what only the batch reads of the blob store (the offsets of its chunks, the results of its lines) may go, in unix ms: after the batch
+ * itself, which is kept for `blobTtlSeconds` from its end, and that comes at its expiry at the latest, or somewhat after it.
+ */
+export const partsExpireMs = (spec: Pick<BatchSpec, 'expiresMs'>, blobTtlSeconds: number): number => spec.expiresMs + (blobTtlSeconds + 86_400) * 1000;
+
 /** What does not change of a batch: one JSON field of its record. */
 export type BatchSpec = {
   tenant: string;

@@ -1,4 +1,5 @@
 import type { Deps } from '../deps.ts';
+import type { PresentDeps } from '../endpoints/endpoint.ts';
 import { AppError } from '../errors.ts';
 import { type BatchRecord, isEnded } from './batch.ts';
 import { decodeResult, type NumberedResult, numberOfLineId, presentLasting, type ResultView } from './result.ts';
@@ -8,8 +9,25 @@ import { manyChunkResults, pendingChunks, readParts } from './store.ts';
 export const readPart = async (deps: Pick<Deps, 'blobs'>, blobId: string): Promise<NumberedResult[]> =>
   (await deps.blobs.read(blobId)).toString().split('\n').filter(Boolean).map(decodeResult);
 
+/** A page ends behind the line that makes it longer than this, in characters: a hundred pictures in base64 would be some hundred MB at once. */
+const MAX_PAGE_CHARS = 16 * 1024 * 1024;
+
+/** One after another, so that no more is read than the page takes. */
+const presentPage = async (deps: PresentDeps, batch: BatchRecord, page: NumberedResult[]): Promise<ResultView[]> => {
+  const views: ResultView[] = [];
+  let length = 0;
+  for (const one of page) {
+    const view = await presentLasting(deps, batch, one);
+    views.push(view);
+    length += JSON.stringify(view).length;
+    if (length > MAX_PAGE_CHARS) break;
+  }
+  return views;
+};
+
 /**
- * The lines that have ended, in the order of their ending, from the one after `after`: also of chunks that still run.
+ * The lines that have ended, in the order of their ending, from the one after `after`: also of chunks that still run. At most `limit`, and
+ * fewer when they are long.
  * @throws AppError `invalid_request` when `after` is no line of this batch.
  */
 export const listResults = async (
@@ -37,6 +55,6 @@ export const listResults = async (
   // asks for what lies behind the cursor again.
   const ordered: NumberedResult[] = [];
   for (let next = found.get(from + 1); next; next = found.get(next.number + 1)) ordered.push(next);
-  const results = await Promise.all(ordered.slice(0, limit).map((one) => presentLasting(deps, batch, one)));
+  const results = await presentPage(deps, batch, ordered.slice(0, limit));
   return { results, hasMore: results.length > 0 && found.size > results.length };
 };

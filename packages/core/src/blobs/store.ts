@@ -21,10 +21,19 @@ export const STREAM_MAX_MS = 6 * 3_600_000;
 export const keepBlob = (chain: ChainableCommander, record: BlobRecord): ChainableCommander =>
   chain.zadd(BLOB_EXPIRY, record.expiresMs, record.id).set(blobKey(record.id), JSON.stringify(record));
 
-export type NewBlob = { tenant: string; bytes: Buffer; mediaType: string; width?: number; height?: number };
+export type NewBlob = {
+  tenant: string;
+  bytes: Buffer;
+  mediaType: string;
+  width?: number;
+  height?: number;
+  /** Default: FANA_BLOB_TTL_SECONDS from now. */
+  expiresMs?: number;
+};
 
 /** What is to be known of bytes that are not stored yet; their id is new. */
-export const newBlobRecord = (deps: Pick<Deps, 'config' | 'now'>, { tenant, bytes, mediaType, width, height }: NewBlob): BlobRecord => {
+export const newBlobRecord = (deps: Pick<Deps, 'config' | 'now'>, blob: NewBlob): BlobRecord => {
+  const { tenant, bytes, mediaType, width, height } = blob;
   const createdMs = deps.now();
   return {
     id: newId('blob'),
@@ -33,7 +42,7 @@ export const newBlobRecord = (deps: Pick<Deps, 'config' | 'now'>, { tenant, byte
     bytes: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     createdMs,
-    expiresMs: createdMs + deps.config.blobs.ttlSeconds * 1000,
+    expiresMs: blob.expiresMs ?? createdMs + deps.config.blobs.ttlSeconds * 1000,
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
   };
