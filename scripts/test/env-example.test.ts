@@ -33,6 +33,21 @@ it('takes every queue name of the contract, `all`, and a name twice; serves thos
   expect(() => queues(' , ')).toThrow('FANA_WORKER_QUEUES');
 });
 
+it('asks for an account of Azure by the names of its settings, and never shows a value', () => {
+  const azure = (env: Record<string, string>) => loadConfig({ ...SECRETS, FANA_BLOB_STORE: 'azure', ...env }).blobs.azure;
+  expect(() => azure({})).toThrow('AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT is required');
+  expect(() => azure({ AZURE_STORAGE_CONNECTION_STRING: 'my secret' })).toThrow(/^(?!.*my secret)[\s\S]*AZURE_STORAGE_CONNECTION_STRING must be/);
+  expect(() => azure({ AZURE_STORAGE_ACCOUNT: 'Not-A-Name' })).toThrow('AZURE_STORAGE_ACCOUNT must be');
+  for (const name of ['ab', 'Upper', 'two--hyphens', '-first', 'last-']) {
+    expect(() => azure({ AZURE_STORAGE_ACCOUNT: 'fanastore', AZURE_STORAGE_CONTAINER: name })).toThrow('AZURE_STORAGE_CONTAINER must be');
+  }
+  expect(azure({ AZURE_STORAGE_ACCOUNT: 'fanastore' })).toEqual({ account: { name: 'fanastore' }, container: 'fana' });
+  const connectionString = 'UseDevelopmentStorage=true';
+  const both = { AZURE_STORAGE_ACCOUNT: 'fanastore', AZURE_STORAGE_CONNECTION_STRING: connectionString, AZURE_STORAGE_CONTAINER: 'own' };
+  expect(azure(both)).toEqual({ account: { connectionString }, container: 'own' });
+  expect(loadConfig({ ...SECRETS, AZURE_STORAGE_ACCOUNT: 'fanastore' }).blobs.azure).toBeUndefined();
+});
+
 it('shows the real defaults', () => {
   // An example there, not a default: unset means what the host and port give, or the vendor's own address.
   const examples = ['FANA_PUBLIC_URL', 'GROQ_BASE_URL', 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL', 'FANA_PROVIDER_LIMITS'];

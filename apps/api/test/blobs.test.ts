@@ -1,6 +1,7 @@
 import { signedBlobUrl } from '@fana/core/blobs/signed-url.ts';
 import { saveBlob } from '@fana/core/blobs/store.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { blobRoutes } from '../src/routes/blobs.ts';
 import { startTestApp, type TestApp } from './test-app.ts';
 import { testRoute } from './test-route.ts';
 
@@ -94,6 +95,40 @@ describe('a blob', () => {
 
   test.each(['blob_short', '..%2f..%2fetc%2fpasswd', '%00', 'job_0123456789abcdefghijkl'])('with the id %s does not exist', async (id) => {
     expect((await app.call(`/v1/blobs/${id}`, { key })).status).toBe(404);
+  });
+});
+
+describe('redirect', () => {
+  test('is for stores that give links: a folder serves the bytes itself', async () => {
+    const { id } = await save();
+    for (const path of [`/v1/blobs/${id}?redirect=true`, `/v1/blobs/${id}?redirect=false`]) expect((await app.call(path, { key })).status).toBe(200);
+    expect((await app.call(`${linkTo(id)}&redirect=true`, { key: '' })).status).toBe(200);
+  });
+
+  test('leads to a link for an hour or for the rest of the life of the blob, and has what is no picture downloaded', async () => {
+    const asked: unknown[] = [];
+    const link = async (id: string, options: object): Promise<string> => {
+      asked.push({ id, ...options });
+      return 'https://store.example/there?sig=x';
+    };
+    const routes = blobRoutes({ ...app.deps, keys: app.deps.keys, blobs: { ...app.deps.blobs, link } });
+    const picture = await save();
+    const drawing = await save('image/svg+xml');
+    for (const { id } of [picture, drawing]) {
+      const response = await routes.request(`/${id}?${new URL(linkTo(id), 'http://x').searchParams}&redirect=true`);
+      expect([response.status, response.headers.get('location')]).toEqual([302, 'https://store.example/there?sig=x']);
+    }
+    expect(asked).toEqual([
+      { id: picture.id, expiresMs: expect.any(Number) },
+      { id: drawing.id, expiresMs: expect.any(Number), disposition: expect.stringMatching(/^attachment/) },
+    ]);
+    for (const { expiresMs } of asked as { expiresMs: number }[]) expect(expiresMs).toBeLessThanOrEqual(Date.now() + 3_600_000);
+  });
+
+  test('is true or false', async () => {
+    const { id } = await save();
+    const { status, json } = await app.call(`/v1/blobs/${id}?redirect=maybe`, { key });
+    expect([status, json.error.code, json.error.param]).toEqual([400, 'invalid_request', 'redirect']);
   });
 });
 
