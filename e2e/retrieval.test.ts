@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -331,6 +332,40 @@ it('by a provider: vectors by batches, each call in the ledger; while it is down
   }
   // The version before is still the one that is found.
   expect((await search('blue', id, 'part 77 number 77'))[0]?.path).toEqual(['Part 77']);
+});
+
+/** Resident bytes of the processes that read documents now. */
+const childBytes = (): number =>
+  Math.max(
+    0,
+    ...readdirSync('/proc').map((pid) => {
+      try {
+        if (!/^\d+$/.test(pid) || !readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('extract-child')) return 0;
+        return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0) * 1024;
+      } catch {
+        return 0; // It ended while we looked.
+      }
+    }),
+  );
+
+it('a PDF of 500 pages is ingested whole, its reader under 512 MB', async () => {
+  const { id } = await newCollection('blue', { embedding_model: 'embedding-default' });
+  const page = (n: number): string[] => [
+    `Page ${n} of the ledger.`,
+    ...Array.from({ length: 45 }, (_, line) => `Entry ${n * 100 + line} was written down by the clerk of the harbour at noon.`),
+  ];
+  const accepted = await upload('blue', id, pdf(Array.from({ length: 500 }, (_, n) => page(n))), 'ledger.pdf', 'application/pdf');
+  let most = 0;
+  const watch = setInterval(() => {
+    most = Math.max(most, childBytes());
+  }, 20);
+  const document = await ended('blue', id, accepted, 170_000).finally(() => clearInterval(watch));
+  console.log(`500 pages: ${document.chunks} chunks, ${Math.round(most / 1e6)} MB`);
+  expect(document).toMatchObject({ status: 'completed', error: null });
+  expect(document.chunks).toBeGreaterThan(500);
+  expect(most).toBeGreaterThan(10_000_000);
+  expect(most).toBeLessThan(512 * 1024 * 1024);
+  expect((await search('blue', id, 'Entry 49944'))[0]?.text).toContain('Entry 49944');
 });
 
 it('a worker that dies while it ingests is replaced, and the document is whole', async () => {

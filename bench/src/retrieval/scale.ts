@@ -72,7 +72,6 @@ const direct = async (table: Table, reranker: rerankers.RRFReranker, query: Quer
     .distanceType('cosine')
     .fullTextSearch(query.text, { columns: ['search'] })
     .rerank(reranker)
-    .select(['document_id', 'chunk', 'text'])
     .limit(TOP_K)
     .toArray();
 
