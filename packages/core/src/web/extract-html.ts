@@ -55,7 +55,17 @@ const removeAll = (document: DomDocument, selector: string): void => {
 const metaOf = (document: DomDocument, name: string): string =>
   document.querySelector(`meta[property="${name}"],meta[name="${name}"]`)?.getAttribute('content') ?? '';
 
-const parse = (source: string): DomDocument => parseHTML(/<html[\s>]/i.test(source) ? source : `<!doctype html><html><body>${source}</body></html>`).document;
+/** The tags of head and body may be left out of a page; the parser here does not put them there, as browsers do. */
+const withBody = (source: string): string => {
+  if (!/<html[\s>]/i.test(source)) return `<!doctype html><html><body>${source}</body></html>`;
+  if (/<body[\s>/]/i.test(source)) return source;
+  const before = /<\/head\s*>/i.exec(source) ?? /<html(?:\s[^<>]*)?>/i.exec(source);
+  if (!before) return source;
+  const at = before.index + before[0].length;
+  return `${source.slice(0, at)}<body>${source.slice(at)}`;
+};
+
+const parse = (source: string): DomDocument => parseHTML(withBody(source)).document;
 
 const readArticle = (source: string): { text: string; title: string } | undefined => {
   const document = parse(source);

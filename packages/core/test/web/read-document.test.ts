@@ -60,6 +60,14 @@ describe.concurrent('structure survives as Markdown', () => {
     expect((await read(page('en-fragment.html'))).text).toBe('## Notice\n\nThe harbour is closed\n\nuntil Friday.\nUse the back door.');
   });
 
+  it.each([
+    '<!doctype html><html lang="en"><title>Notice</title><p>The harbour is closed.</html>',
+    '<!doctype html><html><head><title>Notice</title></head><p>The harbour is closed.</p></html>',
+    '<!doctype html><title>Notice</title><p>The harbour is closed.',
+  ])('a page that leaves out the tags which may be left out: %s', async (source) => {
+    expect(await read(Buffer.from(source), 'text/html')).toMatchObject({ title: 'Notice', text: 'The harbour is closed.' });
+  });
+
   it('a page that is no article: all that it shows', async () => {
     const { text, title } = await read(page('en-index.html'), 'text/html');
     expect(title).toBe('Links');
