@@ -271,7 +271,8 @@ describe('a document that unpacks to gigabytes', () => {
 
 describe('a document in an encoding of its own', () => {
   const text = 'Größe, façade, naïve, Ærø: the weather of the day was fine.';
-  const page = (charset: string): string => `<html><head><meta charset="${charset}"><title>W</title></head><body><article><p>${text}</p></article></body></html>`;
+  const page = (charset: string): string =>
+    `<html><head><meta charset="${charset}"><title>W</title></head><body><article><p>${text}</p></article></body></html>`;
   it.each<[string, Buffer, string]>([
     ['UTF-8 that is called Latin 1', Buffer.from(text), 'text/plain; charset=iso-8859-1'],
     ['Latin 1 that is called UTF-8', Buffer.from(text, 'latin1'), 'text/plain; charset=utf-8'],
@@ -288,24 +289,31 @@ describe('a document in an encoding of its own', () => {
     expect(await textOf(document, 'weather')).toContain(text);
   });
 
-  it.each(Object.entries(SENTENCES))('is read in every language: %s as a page, in the encoding of before, and as a PDF', async (language, { text: sentence, encoding }) => {
-    const old = encoding === 'utf-16le' ? Buffer.from(`\ufeff${sentence}`, 'utf16le') : encodeAs(sentence, encoding);
-    const seen = language === 'ar' ? [...sentence].reverse().join('') : sentence;
-    const pdf = { bytes: unicodePdf([seen]), type: PDF };
-    const plain = { bytes: old, type: encoding === 'utf-16le' ? 'text/plain' : `text/plain; charset=${encoding}` };
-    const html = `<!doctype html><html lang="${language}"><meta charset="utf-8"><title>${language}</title><article><p>${sentence}</p></article></html>`;
-    const urls = [
-      site.put(`/${language}.html`, html, { 'content-type': 'text/html' }),
-      site.put(`/${language}.txt`, plain.bytes, { 'content-type': plain.type }),
-    ];
-    const [job, ...documents] = await Promise.all([ask(...urls, site.put(`/${language}.pdf`, pdf.bytes, { 'content-type': PDF })), upload(plain), upload(pdf)]);
-    expect(job.sources.map(({ status }) => status)).toEqual(['read', 'read', 'read']);
-    expect(job.output?.text?.split(sentence)).toHaveLength(4);
-    for (const document of documents) {
-      expect(document).toMatchObject({ status: 'completed', error: null });
-      expect(await textOf(document, sentence)).toContain(sentence);
-    }
-  });
+  it.each(Object.entries(SENTENCES))(
+    'is read in every language: %s as a page, in the encoding of before, and as a PDF',
+    async (language, { text: sentence, encoding }) => {
+      const old = encoding === 'utf-16le' ? Buffer.from(`\ufeff${sentence}`, 'utf16le') : encodeAs(sentence, encoding);
+      const seen = language === 'ar' ? [...sentence].reverse().join('') : sentence;
+      const pdf = { bytes: unicodePdf([seen]), type: PDF };
+      const plain = { bytes: old, type: encoding === 'utf-16le' ? 'text/plain' : `text/plain; charset=${encoding}` };
+      const html = `<!doctype html><html lang="${language}"><meta charset="utf-8"><title>${language}</title><article><p>${sentence}</p></article></html>`;
+      const urls = [
+        site.put(`/${language}.html`, html, { 'content-type': 'text/html' }),
+        site.put(`/${language}.txt`, plain.bytes, { 'content-type': plain.type }),
+      ];
+      const [job, ...documents] = await Promise.all([
+        ask(...urls, site.put(`/${language}.pdf`, pdf.bytes, { 'content-type': PDF })),
+        upload(plain),
+        upload(pdf),
+      ]);
+      expect(job.sources.map(({ status }) => status)).toEqual(['read', 'read', 'read']);
+      expect(job.output?.text?.split(sentence)).toHaveLength(4);
+      for (const document of documents) {
+        expect(document).toMatchObject({ status: 'completed', error: null });
+        expect(await textOf(document, sentence)).toContain(sentence);
+      }
+    },
+  );
 });
 
 describe('meanwhile', () => {

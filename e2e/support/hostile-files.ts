@@ -17,11 +17,7 @@ export const pdfOf = (objects: PdfObject[], trailer = ''): Buffer => {
   }
   const lines = places.map((place) => `${String(place).padStart(10, '0')} 00000 n \n`).join('');
   const size = objects.length + 1;
-  add(
-    Buffer.from(
-      `xref\n0 ${size}\n0000000000 65535 f \n${lines}trailer\n<< /Size ${size} /Root 1 0 R ${trailer} >>\nstartxref\n${at}\n%%EOF\n`,
-    ),
-  );
+  add(Buffer.from(`xref\n0 ${size}\n0000000000 65535 f \n${lines}trailer\n<< /Size ${size} /Root 1 0 R ${trailer} >>\nstartxref\n${at}\n%%EOF\n`));
   return Buffer.concat(parts);
 };
 
