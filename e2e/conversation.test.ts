@@ -352,7 +352,7 @@ const everythingIn = async (redis: Redis, key: string): Promise<Buffer> => {
     hash: async () => Object.entries(await redis.hgetallBuffer(key)).map(([field, value]) => [Buffer.from(field), value]),
     string: () => redis.getBuffer(key),
     stream: () => redis.xrangeBuffer(key, '-', '+'),
-    zset: () => redis.zrangeBuffer(key, 0, -1),
+    zset: () => redis.zrangeBuffer(key, 0, '-1'),
     list: () => redis.lrangeBuffer(key, 0, -1),
     set: () => redis.smembersBuffer(key),
     none: async () => [],

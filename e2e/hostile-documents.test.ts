@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { contentPdf, damaged, encodeAs, gzipBomb, pdfOf, seeded, unicodePdf, zlibBomb } from './support/hostile-files.ts';
 import { ADMIN_KEY, type Installation, type Job, type Process, startInstallation } from './support/installation.ts';
 import { SENTENCES } from './support/languages.ts';
-import { type PageServer, pour, repeated, startPageServer } from './support/page-server.ts';
+import { drained, type PageServer, pour, repeated, startPageServer } from './support/page-server.ts';
 
 const MEGABYTE = 1_048_576;
 /** What sockets hold on their way. */
@@ -101,6 +101,10 @@ const makePdf = (text: string, options: ConstructorParameters<typeof PDFDocument
     pdf.end();
   });
 
+const noise = (): Buffer => {
+  const random = seeded(7);
+  return Buffer.from(Array.from({ length: 5000 }, () => Math.floor(random() * 256)));
+};
 const PDF = 'application/pdf';
 const kids = (entries: string): Buffer => pdfOf(['<< /Type /Catalog /Pages 2 0 R >>', `<< /Type /Pages ${entries} >>`]);
 
@@ -117,7 +121,7 @@ describe('a document that cannot be read', () => {
     ['an empty PDF', () => Buffer.alloc(0), PDF, 'empty'],
     ['an empty page', () => Buffer.from('<html><head><title></title></head><body> </body></html>'), 'text/html', 'empty'],
     ['white space', () => Buffer.from(' \n\t '.repeat(1000)), 'text/plain', 'empty'],
-    ['noise called a text', () => Buffer.from(Array.from({ length: 5000 }, seeded(7), (n) => n).map((n) => Math.floor(n * 256))), 'text/plain', 'is_binary'],
+    ['noise called a text', () => noise(), 'text/plain', 'is_binary'],
     ['a page nested without end', () => Buffer.from('<div>'.repeat(200_000)), 'text/html', 'too_complex'],
   ];
   it.each(cases)('is told as one: %s', async (name, make, type, said) => {
@@ -195,30 +199,24 @@ describe('a document of 300 MB', () => {
         ...(length !== undefined && { 'content-length': length }),
       },
     });
-    const answered = new Promise<number>((resolve, reject) => {
-      outgoing.once('response', (response) => {
-        resolve(response.statusCode ?? 0);
-        response.resume();
-      });
-      outgoing.once('error', reject);
-    });
-    answered.catch(() => undefined);
     let status: number | undefined;
-    answered.then(
-      (code) => {
-        status = code;
-      },
-      () => undefined,
-    );
+    const answered = new Promise<void>((resolve, reject) => {
+      outgoing.once('error', reject).once('response', (response) => {
+        status = response.resume().statusCode;
+        resolve();
+      });
+    });
+    // Told below.
+    answered.catch(() => undefined);
     let sent = 0;
     for (const part of [head, ...repeated(piece, pieces)]) {
       if (status !== undefined || outgoing.destroyed) break;
       sent += part.length;
-      if (!outgoing.write(part)) await new Promise((resolve) => outgoing.once('drain', resolve).once('close', resolve).once('response', resolve));
+      if (!outgoing.write(part)) await drained(outgoing, ['drain', 'close', 'response']);
     }
-    const code = await answered;
+    await answered;
     outgoing.destroy();
-    return { status: code, sent };
+    return { status: status ?? 0, sent };
   };
 
   it('that is uploaded is refused: at once if it is announced, at 200 MB if not; the API never holds it', async () => {
@@ -303,8 +301,7 @@ describe('a document in an encoding of its own', () => {
       ];
       const [job, ...documents] = await Promise.all([
         ask(...urls, site.put(`/${language}.pdf`, pdf.bytes, { 'content-type': PDF })),
-        upload(plain),
-        upload(pdf),
+        upload(encoding === 'windows-1252' ? plain : pdf),
       ]);
       expect(job.sources.map(({ status }) => status)).toEqual(['read', 'read', 'read']);
       expect(job.output?.text?.split(sentence)).toHaveLength(4);

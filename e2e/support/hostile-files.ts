@@ -21,7 +21,7 @@ export const pdfOf = (objects: PdfObject[], trailer = ''): Buffer => {
   return Buffer.concat(parts);
 };
 
-export const streamOf = (bytes: Buffer | string, entries = ''): Buffer => {
+const streamOf = (bytes: Buffer | string, entries = ''): Buffer => {
   const content = Buffer.from(bytes);
   return Buffer.concat([Buffer.from(`<< /Length ${content.length} ${entries} >>\nstream\n`), content, Buffer.from('\nendstream')]);
 };

@@ -50,11 +50,21 @@ export const startPageServer = async (fallback?: Answer): Promise<PageServer> =>
   };
 };
 
+/** Resolves when a stream takes more, or never will. */
+export const drained = (stream: NodeJS.EventEmitter, events = ['drain', 'close']): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      for (const event of events) stream.off(event, done);
+      resolve();
+    };
+    for (const event of events) stream.on(event, done);
+  });
+
 /** Writes pieces for as long as the other side takes them; never more than one ahead. */
 export const pour = async (response: ServerResponse, pieces: Iterable<Buffer>): Promise<void> => {
   for (const piece of pieces) {
     if (response.destroyed) return;
-    if (!response.write(piece)) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (!response.write(piece)) await drained(response);
   }
   response.end();
 };
