@@ -145,6 +145,10 @@ Train tickets are paid back within ten days. Keep the receipt and send a picture
 the insurance depends on it. Meals with guests are paid back if the names of the guests stand on the receipt.
 `;
 
+it('an API that has not searched carries neither the index nor the model', () => {
+  expect(readFileSync(`/proc/${fana.api.child.pid}/maps`, 'latin1')).not.toMatch(/lancedb/);
+});
+
 describe('a collection with the model in the house', () => {
   it('takes a document, tells how far it is, and finds the passage that answers', async () => {
     const { id, embedding_model: model } = await newCollection('red');
