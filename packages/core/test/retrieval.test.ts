@@ -7,6 +7,7 @@ import { newId } from '../src/ids.ts';
 import { DUE } from '../src/jobs/store.ts';
 import type { Collection, DocumentRecord } from '../src/retrieval/collection.ts';
 import { deleteCollection } from '../src/retrieval/manage-collections.ts';
+import { failDocument } from '../src/retrieval/manage-documents.ts';
 import { searchVector } from '../src/retrieval/search.ts';
 import { beginIngest, completeDocument, deleteDocumentKeys, insertCollection, noteDocument, readDocuments, saveDocument } from '../src/retrieval/store.ts';
 import { type ChunkRow, createChunkTables } from '../src/retrieval/table.ts';
@@ -132,12 +133,23 @@ it('writers of several processes add to one table side by side, and none of thei
   for (const writer of writers) writer.close();
 });
 
+it('a failed ingest that is retried is not tidied away under its feet', async () => {
+  const collection = await newCollection();
+  const document = await write(collection, ['the second try']);
+  await failDocument(deps, { documentId: document.id, collectionId: collection.id, jobId: document.jobId }, { code: 'cancelled', message: 'no' });
+  await beginIngest(deps.redis, collection.id, document.id, document.jobId);
+  await tidyCollection(deps, collection.id);
+  expect(await deps.retrieval.tables.count(collection.id, document.jobId)).toBe(1);
+  await finish(document, 1);
+  expect(await texts(collection, 'second')).toEqual(['the second try']);
+});
+
 it('deaths over a document are counted until it makes progress', async () => {
   const collection = await newCollection();
   const { id, jobId } = await write(collection, ['x']);
-  expect(await beginIngest(deps.redis, id, jobId)).toMatchObject({ kind: 'begun', deaths: 0 });
-  expect(await beginIngest(deps.redis, id, jobId)).toMatchObject({ kind: 'begun', deaths: 1 });
+  expect(await beginIngest(deps.redis, collection.id, id, jobId)).toMatchObject({ kind: 'begun', deaths: 0 });
+  expect(await beginIngest(deps.redis, collection.id, id, jobId)).toMatchObject({ kind: 'begun', deaths: 1 });
   await noteDocument(deps.redis, id, jobId, { goes: 0, done: 1 });
-  expect(await beginIngest(deps.redis, id, jobId)).toMatchObject({ kind: 'begun', deaths: 0, progress: { done: 1 } });
-  expect(await beginIngest(deps.redis, id, newId('job'))).toEqual({ kind: 'gone' });
+  expect(await beginIngest(deps.redis, collection.id, id, jobId)).toMatchObject({ kind: 'begun', deaths: 0, progress: { done: 1 } });
+  expect(await beginIngest(deps.redis, collection.id, id, newId('job'))).toEqual({ kind: 'gone' });
 });

@@ -86,7 +86,7 @@ export const ingest = async (deps: Deps, run: IngestRun): Promise<{ chunks: numb
   const [[collection], [document], begun] = await Promise.all([
     readCollections(deps.redis, [collectionId]),
     readDocuments(deps.redis, [documentId]),
-    beginIngest(deps.redis, documentId, jobId),
+    beginIngest(deps.redis, collectionId, documentId, jobId),
   ]);
   if (!collection || !document || begun.kind === 'gone') throw replaced();
   if (begun.kind === 'live') return { chunks: document.chunks ?? 0 };

@@ -190,6 +190,6 @@ export const failDocument = async (
   { documentId, collectionId, jobId }: { documentId: string; collectionId: string; jobId: string },
   error: JobError,
 ): Promise<void> => {
-  await noteDocument(deps.redis, documentId, jobId, { status: 'failed', error: JSON.stringify(error), goes: 0 });
+  await noteDocument(deps.redis, documentId, jobId, { status: 'failed', error: JSON.stringify(error), goes: 0, done: 0 });
   await discardVersion(deps.redis, collectionId, jobId, deps.now());
 };

@@ -105,8 +105,13 @@ export const saveDocument = async (redis: Redis, change: DocumentChange, isNew: 
 
 /** Begins or takes up the ingest of a version. `deaths`: how many workers died over it since it last made progress. */
 export type BeginIngest = { kind: 'gone' } | { kind: 'live' } | { kind: 'begun'; deaths: number; progress: Progress };
-export const beginIngest = async (redis: Redis, documentId: string, jobId: string): Promise<BeginIngest> => {
-  const [kind, goes, done, total] = (await scripts.beginIngest(redis, [documentKey(documentId)], [jobId])) as [string, number, string, string];
+export const beginIngest = async (redis: Redis, collectionId: string, documentId: string, jobId: string): Promise<BeginIngest> => {
+  const [kind, goes, done, total] = (await scripts.beginIngest(redis, [documentKey(documentId), staleKey(collectionId)], [jobId, ABANDONED_MS])) as [
+    string,
+    number,
+    string,
+    string,
+  ];
   if (kind !== 'begun') return { kind: kind === 'live' ? 'live' : 'gone' };
   return { kind: 'begun', deaths: goes - 1, progress: { done: Number(done), total: Number(total) } };
 };
