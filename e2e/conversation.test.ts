@@ -1,14 +1,12 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChatCompletionRequest, LLMock } from '@copilotkit/aimock';
-import { Redis } from 'ioredis';
 import PDFDocument from 'pdfkit';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Installation, type Job, startInstallation } from './support/installation.ts';
 import { type PageServer, startPageServer } from './support/page-server.ts';
 import { type RecordedCall, type RecordingProxy, startRecordingProxy } from './support/recording-proxy.ts';
+import { findTraces } from './support/traces.ts';
 import { lastText } from './support/upstream.ts';
 
 const CLAUDE = 'claude-sonnet-5-5';
@@ -18,7 +16,7 @@ const PAGE = 'Der Turm wurde im Jahr 1874 aus Granit gebaut und misst vierzig Me
 const ARABIC_PAGE = 'بُنيت المنارة عام ١٨٧٤ من الغرانيت، وارتفاعها أربعون مترًا (40 m).';
 const LOG = 'Am 3. Oktober schrieb Ingrid Solberg: Nebel, die Glocke läutet seit Mitternacht.';
 const HOURS = 'In winter the museum closes at four in the afternoon, and stays closed on Mondays. In summer it is open until eight.';
-const HANDBOOK = `# Handbook for visitors\n\n${HOURS}`;
+const HANDBOOK = `# Handbook for visitors\n\n## Opening hours\n\n${HOURS}`;
 
 let mock: LLMock;
 let proxy: RecordingProxy;
@@ -238,7 +236,7 @@ describe('one conversation of twelve messages in four languages', () => {
     expect(jobs[5]?.sources).toEqual([{ url: log, kind: 'document', status: 'read', title: 'Logbuch' }]);
   });
 
-  const passage = (): Parameters<typeof block>[1] => [{ source: `${document} 0`, title: 'Handbook for visitors', text: HOURS }];
+  const passage = (): Parameters<typeof block>[1] => [{ source: `${document} 0`, title: 'Handbook for visitors / Opening hours', text: HOURS }];
 
   it('a question to a collection is told the passages that were found, and cites them', () => {
     const [embedded, asked] = wire(6) as [{ path: string; body: object }, object];
@@ -308,33 +306,12 @@ describe('one conversation of twelve messages in four languages', () => {
       '/logbuch.pdf',
     ];
     const ids = [id, ...jobs.map((job) => job.id), ...blobs.map(({ blob_id }) => blob_id)];
-    const needles = [...texts, ...texts.map((text) => JSON.stringify(text).slice(1, -1))].map((text) => Buffer.from(text));
-    const redis = new Redis(fana.redis.url);
-    const found = async (): Promise<string[]> => {
-      const places: string[] = [];
-      for (const key of await redis.keys('*')) {
-        // The last events of a queue are ids and nothing else: they may stay.
-        const marks = key.startsWith('fana:bull:') ? needles : [...needles, ...ids.map((mark) => Buffer.from(mark))];
-        const value = Buffer.concat([Buffer.from(key), await everythingIn(redis, key)]);
-        const mark = marks.find((one) => value.includes(one));
-        if (mark) places.push(`${key}: ${mark}`);
-      }
-      for (const entry of await readdir(fana.dataDir, { recursive: true, withFileTypes: true })) {
-        if (!entry.isFile()) continue;
-        const bytes = await readFile(join(entry.parentPath, entry.name));
-        const mark = [...needles, ...ids.map((one) => Buffer.from(one)), made, edited, shown].find(
-          (one) => bytes.includes(one) || entry.name.includes(one.toString('latin1')),
-        );
-        if (mark) places.push(`${entry.name}: ${mark.subarray(0, 60)}`);
-      }
-      return places;
-    };
+    const found = (): Promise<string[]> => findTraces(fana, { texts, ids, bytes: [made, edited, shown] });
     expect((await found()).length).toBeGreaterThan(12);
     expect((await fana.request(`/v1/sessions/${id}`, { method: 'DELETE' })).status).toBe(200);
     const end = Date.now() + 5000;
     while ((await found()).length > 0 && Date.now() < end) await sleep(100);
     expect(await found()).toEqual([]);
-    redis.disconnect();
     const paths = [`/v1/sessions/${id}`, `/v1/sessions/${id}/turns`, ...jobs.flatMap((job) => [`/v1/jobs/${job.id}`, `/v1/jobs/${job.id}/events`])];
     for (const path of [...paths, ...blobs.map(({ blob_id }) => `/v1/blobs/${blob_id}`)]) expect((await fana.request(path)).status, path).toBe(404);
     for (const { url } of blobs) expect((await fetch(url)).status).toBe(404);
@@ -344,21 +321,26 @@ describe('one conversation of twelve messages in four languages', () => {
   });
 });
 
-const bytesOf = (value: unknown): Buffer => (Array.isArray(value) ? Buffer.concat(value.map(bytesOf)) : Buffer.isBuffer(value) ? value : Buffer.alloc(0));
+describe('a conversation that is erased while one of its messages is worked on', () => {
+  const SLOW = 'The bell of the fog is rung by hand, twelve strokes to the minute.';
 
-/** What a key holds, whatever type it has. @throws for a type that is not known here. */
-const everythingIn = async (redis: Redis, key: string): Promise<Buffer> => {
-  const read: Record<string, () => Promise<unknown>> = {
-    hash: async () => Object.entries(await redis.hgetallBuffer(key)).map(([field, value]) => [Buffer.from(field), value]),
-    string: () => redis.getBuffer(key),
-    stream: () => redis.xrangeBuffer(key, '-', '+'),
-    zset: () => redis.zrangeBuffer(key, 0, '-1'),
-    list: () => redis.lrangeBuffer(key, 0, -1),
-    set: () => redis.smembersBuffer(key),
-    none: async () => [],
-  };
-  const type = await redis.type(key);
-  const reader = read[type];
-  if (!reader) throw new Error(`${key} is a ${type}`);
-  return bytesOf(await reader());
-};
+  it.each([
+    ['its page is fetched', '/slow', 1500],
+    ['its page is read', '/large', 0],
+  ])('keeps nothing of it, and asks nobody: %s', async (_, path, delayMs) => {
+    const body = page('en', 'Fog', `${SLOW} `.repeat(delayMs === 0 ? 20_000 : 1));
+    const url = site.serve(path, async (response) => {
+      await sleep(delayMs);
+      response.writeHead(200, { 'content-type': 'text/html' }).end(body);
+    });
+    const session = (await ask<{ id: string }>('/v1/sessions', {})).id;
+    const asked = proxy.calls.length;
+    const { id } = await fana.submit({ type: 'chat', input: `What is rung? ${url}`, session_id: session });
+    while (!site.asked.includes(path)) await sleep(5);
+    await sleep(delayMs / 3);
+    expect((await fana.request(`/v1/sessions/${session}`, { method: 'DELETE' })).status).toBe(200);
+    await sleep(delayMs + 2500);
+    expect(await findTraces(fana, { texts: [SLOW, 'What is rung?', path], ids: [id, session] })).toEqual([]);
+    expect(proxy.calls).toHaveLength(asked);
+  });
+});

@@ -22,7 +22,7 @@ export const retrievedBlock = async (matches: Match[]): Promise<Retrieved> => {
   if (kept.length === 0) return { citations: [] };
   const texts = kept.map(({ documentId, chunk, url, title, path, text }) => ({
     source: url ?? `${documentId} ${chunk}`,
-    title: [...new Set([title, ...path])].filter(Boolean).join(' > '),
+    title: [...new Set([title, ...path])].filter(Boolean).join(' / '),
     text,
   }));
   const { rule, block } = untrustedBlock(texts, { maxChars: MAX_CHARS });
