@@ -52,7 +52,7 @@ it.each([
   ['a session id that is none', '{"input":"x","session_id":"ses_1"}', 400, 'session_id'],
   ['a negative deadline', '{"input":"x","deadline_seconds":-1}', 400, 'deadline_seconds'],
   ['a reply language', '{"input":"x","language":"xx"}', 400, 'language'],
-  ['a retrieval', '{"input":"x","retrieval":{"collection_id":"col_1"}}', 400, 'retrieval'],
+  ['a collection that is none', '{"input":"x","retrieval":{"collection_id":"col_1"}}', 404, 'retrieval.collection_id'],
   ['a cost limit', '{"input":"x","max_cost_usd":0.5}', 400, 'max_cost_usd'],
 ])('%s is answered with a clear error and its field', async (_, body, status, param) => {
   const answer = await send(body);
