@@ -268,9 +268,9 @@ describe('the marks around a text', () => {
     const calls = chats();
     expect(calls).toHaveLength(lots.length);
     for (const { prompt } of calls) expectWhole(prompt, prompt.slice(-300));
-    // All of them were shown, in one prompt or another.
-    const shown = new Set(calls.flatMap(({ prompt }) => [...prompt.matchAll(/ title="([^"]*)"/g)].map(([, title]) => title)));
-    expect(words.filter((word) => !shown.has(word))).toEqual([]);
+    // All of them were shown, in one prompt or another: a short section may stand in the passage of the one before it.
+    const isShown = (word: string): boolean => calls.some(({ prompt }) => prompt.replaceAll(`What of ${word}?`, '').includes(word));
+    expect(words.filter((word) => !isShown(word))).toEqual([]);
   });
 
   it('hold against titles, addresses and file names, and against a text that is cut in the middle of one', async () => {
