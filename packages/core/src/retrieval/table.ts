@@ -45,6 +45,8 @@ const CONFLICT_ROUNDS = 6;
 
 const isMissing = (error: unknown): boolean => error instanceof Error && /not found|does not exist|no such file/i.test(error.message);
 const isConflict = (error: unknown): boolean => error instanceof Error && /conflict|concurrent|preempted/i.test(error.message);
+/** While one writer makes a table, others may find it half made: there already for those who make it, not there yet for those who open it. */
+const isHalfMade = (error: unknown): boolean => isMissing(error) || (error instanceof Error && /already exists/i.test(error.message));
 const broken = (cause: unknown): AppError =>
   cause instanceof AppError ? cause : new AppError('storage_error', 'The retrieval index cannot be read or written right now.', { cause });
 
@@ -91,12 +93,12 @@ const ensureIndex = async (table: Table): Promise<void> => {
 };
 
 /** Writers of one table do not know of each other: whoever came second repeats its step on what the first left. */
-const settled = async <T>(step: () => Promise<T>): Promise<T> => {
+const settled = async <T>(step: () => Promise<T>, isPassing = isConflict): Promise<T> => {
   for (let round = 1; ; round++) {
     try {
       return await step();
     } catch (error) {
-      if (round === CONFLICT_ROUNDS || !isConflict(error)) throw broken(error);
+      if (round === CONFLICT_ROUNDS || !isPassing(error)) throw broken(error);
       await sleep(Math.random() * 50 * 2 ** round);
     }
   }
@@ -193,13 +195,18 @@ export const createChunkTables = (folder: string): ChunkTables => {
     async add(collectionId, rows) {
       const dimensions = rows[0]?.vector.length;
       if (dimensions === undefined) return;
-      await settled(async () => {
+      const write = async (): Promise<void> => {
         const table = await shelf.open(collectionId).catch((error: unknown) => {
           if (!isMissing(error)) throw error;
           return shelf.create(collectionId, dimensions);
         });
         await ensureIndex(table);
         await table.add(rows);
+      };
+      await settled(write, (error) => {
+        if (!isHalfMade(error)) return isConflict(error);
+        shelf.forget(collectionId);
+        return true;
       });
     },
     truncate: (collectionId, version, from) =>
