@@ -133,6 +133,18 @@ it('writers of several processes add to one table side by side, and none of thei
   for (const writer of writers) writer.close();
 });
 
+it('writers who make a table in the same moment make one, and none of their chunks is lost', async () => {
+  const folder = join(deps.config.dataDir, 'retrieval');
+  for (let round = 0; round < 15; round++) {
+    const collection = await newCollection();
+    const writers = Array.from({ length: 6 }, () => createChunkTables(folder));
+    const versions = writers.map(() => newId('job'));
+    await Promise.all(writers.map((tables, n) => tables.add(collection.id, rows(newId('doc'), versions[n] ?? '', ['one', 'two', 'three']))));
+    for (const version of versions) expect(await deps.retrieval.tables.count(collection.id, version)).toBe(3);
+    for (const writer of writers) writer.close();
+  }
+});
+
 it('a failed ingest that is retried is not tidied away under its feet', async () => {
   const collection = await newCollection();
   const document = await write(collection, ['the second try']);

@@ -1,6 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, Table } from '@lancedb/lancedb';
+import type { Schema } from 'apache-arrow';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
 
@@ -65,10 +68,10 @@ const whereOf = ({ documentIds, tags, withoutVersions }: ChunkFilter): string | 
 /** Loaded when it is first used: an API that never searches does not carry 200 MB of native code. */
 const lance = () => import('@lancedb/lancedb');
 
-const createTable = async (db: Connection, name: string, dimensions: number): Promise<Table> => {
+const tableSchema = async (dimensions: number): Promise<Schema> => {
   const { Field, FixedSizeList, Float32, Int32, List, Schema, Utf8 } = await import('apache-arrow');
   const text = (column: string) => new Field(column, new Utf8(), false);
-  const schema = new Schema([
+  return new Schema([
     text('document_id'),
     text('version'),
     new Field('chunk', new Int32(), false),
@@ -78,7 +81,27 @@ const createTable = async (db: Connection, name: string, dimensions: number): Pr
     new Field('tags', new List(new Field('item', new Utf8(), true)), false),
     new Field('vector', new FixedSizeList(dimensions, new Field('item', new Float32(), true)), false),
   ]);
-  return db.createEmptyTable(name, schema, { existOk: true });
+};
+
+const isThereAlready = (error: unknown): boolean => error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST');
+
+/**
+ * Makes a table beside its place and moves it there in one step, unless another writer was first. LanceDB's own `existOk` lets the second of
+ * two makers replace the table of the first, with what was added to it meanwhile (seen under load, 12.0).
+ */
+const createTable = async (folder: string, name: string, dimensions: number): Promise<void> => {
+  const draft = join(folder, `.draft-${randomUUID()}`);
+  const directory = `${name}.lance`;
+  try {
+    const db = await (await lance()).connect(draft);
+    (await db.createEmptyTable(name, await tableSchema(dimensions))).close();
+    db.close();
+    await rename(join(draft, directory), join(folder, directory));
+  } catch (error) {
+    if (!isThereAlready(error)) throw error;
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
 };
 
 /** Words by ICU, so that scripts without spaces have words too. What English bends is bent back; other languages keep their endings. */
@@ -146,7 +169,13 @@ const createShelf = (folder: string): Shelf => {
       if (!isId('col', collectionId)) throw new AppError('not_found', 'There is no such collection.');
       return keep(collectionId, tables.get(collectionId) ?? connect().then((db) => db.openTable(collectionId)));
     },
-    create: async (collectionId, dimensions) => keep(collectionId, createTable(await connect(), collectionId, dimensions)),
+    async create(collectionId, dimensions) {
+      const db = await connect();
+      return keep(
+        collectionId,
+        createTable(folder, collectionId, dimensions).then(() => db.openTable(collectionId)),
+      );
+    },
     forget: (collectionId) => void tables.delete(collectionId),
     close() {
       tables.clear();
